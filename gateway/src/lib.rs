@@ -1,0 +1,1 @@
+//! The binary gusset: command line, files and wiring.

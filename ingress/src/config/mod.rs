@@ -1,0 +1,1 @@
+//! The configuration: one dialect, read from files into a [`Table`](crate::Table).

@@ -1,0 +1,231 @@
+//! The table: a whole configuration, checked and ready, behind one atomic pointer. Everything in
+//! it is immutable and shared by all cores.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use policy::Policy;
+use regex::Regex;
+use schemas::{Ack, Address, Format, Name, Template};
+
+use crate::{filters::Filter, routes};
+
+/// A whole configuration, ready to serve.
+#[derive(Debug)]
+pub struct Table {
+    /// A short digest of the configuration's text.
+    pub version: String,
+    /// Where requests arrive.
+    pub listeners: Vec<Listener>,
+    /// The admin API's address.
+    pub admin: SocketAddr,
+    /// Where event routes without a path of their own listen.
+    pub events_path: String,
+    /// The places that hold functions, sorted by name; `Upstream::index` is the place in this list.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// The routes in the order of the file.
+    pub routes: Vec<Arc<Route>>,
+    /// The same routes, made ready for matching.
+    pub doors: routes::Doors,
+}
+
+/// A socket on which requests arrive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name; `default` where the short form is used.
+    pub name: Name,
+    /// Its address.
+    pub address: SocketAddr,
+}
+
+/// A place that holds functions.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Its name.
+    pub name: Name,
+    /// Its place in the table.
+    pub index: usize,
+    /// The kind's half of it.
+    pub target: invokers::Target,
+    /// A digest of everything that a lane is made of: equal digests share their connections across
+    /// a reload.
+    pub digest: u64,
+    /// What was written, as JSON, for the admin API. Secrets are references there, never values.
+    pub written: serde_json::Value,
+}
+
+/// One rule: which requests, and what becomes of them.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name.
+    pub name: Name,
+    /// The name once more, for records.
+    pub label: Arc<str>,
+    /// Its place in the table.
+    pub index: usize,
+    /// Which requests it serves.
+    pub matching: Match,
+    /// What it lives by.
+    pub policy: Policy,
+    /// Where each leaf of the policy comes from, such as `retry.attempts` from `policies.partners`.
+    pub policy_from: BTreeMap<String, String>,
+    /// What becomes of a request.
+    pub action: Action,
+    /// Changes of the headers, both ways. A destination's own come after these.
+    pub headers: HeaderRules,
+    /// Attributes that a plain request gets when it becomes an event, by attribute name.
+    pub set_event: Vec<(String, Template)>,
+    /// Request headers that travel beside an event to a broker.
+    pub forward_headers: Vec<HeaderName>,
+    /// Where it is written: file, line and column.
+    pub place: String,
+}
+
+/// Which requests a route serves. All conditions must hold.
+#[derive(Debug, Default)]
+pub struct Match {
+    /// Names of listeners; empty: all.
+    pub listeners: Vec<Name>,
+    /// Hosts; empty: all.
+    pub hosts: Vec<routes::Host>,
+    /// The path.
+    pub path: PathMatch,
+    /// Methods; empty: all.
+    pub methods: Vec<Method>,
+    /// Conditions on headers.
+    pub headers: Vec<(HeaderName, Condition)>,
+    /// Conditions on query parameters (percent-decoded names and values; any value may fit).
+    pub query: Vec<(String, Condition)>,
+    /// Conditions on the event.
+    pub event: Option<EventMatch>,
+    /// Decides between routes of otherwise equal rank; the higher wins.
+    pub priority: i32,
+}
+
+/// A route's path condition. An event route without one has the table's `events_path` as `Exact`.
+#[derive(Debug, Default)]
+pub enum PathMatch {
+    /// No condition.
+    #[default]
+    Any,
+    /// The whole path, with parameters.
+    Pattern(routes::Pattern),
+    /// The path or one below it, at a segment's border. Never ends in `/` but for `/` itself.
+    Prefix(String),
+    /// The whole path by a regular expression. Boxed, as it is rare.
+    Regex(Box<Regex>),
+}
+
+/// A condition on a text.
+#[derive(Debug)]
+pub enum Condition {
+    /// It is there.
+    Present,
+    /// It is not there.
+    Absent,
+    /// It is this.
+    Exact(String),
+    /// It starts with this.
+    Prefix(String),
+    /// The whole of it fits this regular expression.
+    Regex(Box<Regex>),
+}
+
+/// Conditions on an event.
+#[derive(Debug, Default)]
+pub struct EventMatch {
+    /// On its type.
+    pub kind: Option<TypeMatch>,
+    /// Filters of the CloudEvents subscription API; all must hold.
+    pub filters: Vec<Filter>,
+}
+
+/// A condition on an event's type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TypeMatch {
+    /// It is this.
+    Exact(String),
+    /// It starts with this (written with one `*` at the end, which is not kept here).
+    Prefix(String),
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Action {
+    /// It is sent to one of these by weight; never empty, weights not all 0.
+    Forward(Vec<Destination>),
+    /// It is answered here.
+    Respond {
+        /// The status.
+        status: StatusCode,
+        /// The headers, a Content-Type among them.
+        headers: Vec<(HeaderName, HeaderValue)>,
+        /// The body.
+        body: bytes::Bytes,
+    },
+    /// It is sent elsewhere.
+    Redirect {
+        /// The Location, with placeholders.
+        to: Template,
+        /// 301, 302, 303, 307 or 308.
+        status: StatusCode,
+    },
+}
+
+/// One of a route's targets.
+#[derive(Debug)]
+pub struct Destination {
+    /// Its upstream.
+    pub upstream: Arc<Upstream>,
+    /// Its address as written.
+    pub address: Arc<Address>,
+    /// The address as text, for records and metrics.
+    pub label: Arc<str>,
+    /// The function part, where it has no placeholder.
+    pub fixed: Option<Arc<str>>,
+    /// Its share among the route's targets.
+    pub weight: u32,
+    /// The path that the target gets; none: the one that came.
+    pub rewrite: Option<Rewrite>,
+    /// Whether the target gets the Host that came.
+    pub preserve_host: bool,
+    /// Changes of the headers, both ways, after the route's.
+    pub headers: HeaderRules,
+    /// What the target gets; never `Auto` for a kind that has no plain requests.
+    pub format: Format,
+    /// What becomes of the target's reply.
+    pub reply_format: Format,
+    /// What a caller is told.
+    pub ack: Ack,
+    /// The destination's own bound on the whole call, at most the route's.
+    pub timeout: Option<Duration>,
+}
+
+/// The path that a target gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    /// The new path.
+    pub path: Template,
+    /// Whether the query goes along.
+    pub keep_query: bool,
+}
+
+/// Changes of the headers, both ways.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderRules {
+    /// On the way to the target.
+    pub request: HeaderChanges,
+    /// On the way back.
+    pub response: HeaderChanges,
+}
+
+/// Changes of headers, in this order: remove, set, add.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderChanges {
+    /// Taken out.
+    pub remove: Vec<HeaderName>,
+    /// Put in place of what is there.
+    pub set: Vec<(HeaderName, Template)>,
+    /// Put beside what is there.
+    pub add: Vec<(HeaderName, Template)>,
+}

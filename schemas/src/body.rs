@@ -1,0 +1,227 @@
+//! The data of an event, a request or a reply: whole in memory, or a stream that passes once.
+
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+
+/// Data on its way. A whole body can be sent again; a stream passes once, with back-pressure, and
+/// is never gathered but by [`Body::collect`].
+pub struct Body(Inner);
+
+enum Inner {
+    Empty,
+    Whole(Bytes),
+    /// Straight from a connection. The commonest body of all, so it is not boxed.
+    Incoming(Incoming, Option<Box<dyn OnEnd>>),
+    Boxed(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>),
+}
+
+/// Told when the last byte of a body has passed. Dropped untold when the body is cut short, which
+/// is how a connection knows that it may not be used again.
+pub trait OnEnd: Send {
+    /// The body has ended as it should.
+    fn ended(self: Box<Self>);
+}
+
+/// Why a body stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// More bytes than the limit.
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// No byte for as long as the route allows.
+    #[error("no byte of the body for {millis} ms")]
+    Idle {
+        /// The limit in milliseconds.
+        millis: u64,
+    },
+    /// The other side broke off, or what it sent is no valid body.
+    #[error("the body broke off")]
+    Broken(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl Body {
+    /// A body of no bytes.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self(Inner::Empty)
+    }
+
+    /// A stream that is no connection's own body.
+    pub fn boxed<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes, Error = BodyError> + Send + 'static,
+    {
+        Self(Inner::Boxed(Box::pin(body)))
+    }
+
+    /// A connection's body, and who is told when its last byte has passed.
+    #[must_use]
+    pub fn incoming(body: Incoming, on_end: Option<Box<dyn OnEnd>>) -> Self {
+        use http_body::Body as _;
+        if body.is_end_stream() {
+            if let Some(on_end) = on_end {
+                on_end.ended();
+            }
+            return Self(Inner::Empty);
+        }
+        Self(Inner::Incoming(body, on_end))
+    }
+
+    /// The bytes, if all of them are here.
+    #[must_use]
+    pub fn whole(&self) -> Option<Bytes> {
+        match &self.0 {
+            Inner::Empty => Some(Bytes::new()),
+            Inner::Whole(bytes) => Some(bytes.clone()),
+            Inner::Incoming(..) | Inner::Boxed(_) => None,
+        }
+    }
+
+    /// The same body once more, if all of it is here.
+    #[must_use]
+    pub fn again(&self) -> Option<Self> {
+        self.whole().map(Self::from)
+    }
+
+    /// Gathers the body into memory, up to `limit` bytes. The only place in the program that holds
+    /// a whole body. Trailers are dropped.
+    ///
+    /// # Errors
+    /// [`BodyError::TooLarge`] as soon as the body is known to be larger, before it is read where
+    /// its length was declared; [`BodyError::Broken`] when the sender broke off.
+    pub async fn collect(mut self, limit: usize) -> Result<Bytes, BodyError> {
+        use http_body::Body as _;
+        if let Some(bytes) = self.whole() {
+            return if bytes.len() > limit {
+                Err(BodyError::TooLarge { limit })
+            } else {
+                Ok(bytes)
+            };
+        }
+        if self.size_hint().lower() > limit as u64 {
+            return Err(BodyError::TooLarge { limit });
+        }
+        let mut first = Bytes::new();
+        let mut rest = BytesMut::new();
+        while let Some(frame) =
+            std::future::poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await.transpose()?
+        {
+            let Ok(data) = frame.into_data() else { continue };
+            if first.len() + rest.len() + data.len() > limit {
+                return Err(BodyError::TooLarge { limit });
+            }
+            if first.is_empty() {
+                first = data; // One frame is the common case, and needs no copy.
+            } else {
+                rest.extend_from_slice(&data);
+            }
+        }
+        if rest.is_empty() {
+            return Ok(first);
+        }
+        let mut all = BytesMut::with_capacity(first.len() + rest.len());
+        all.extend_from_slice(&first);
+        all.extend_from_slice(&rest);
+        Ok(all.freeze())
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self(if bytes.is_empty() { Inner::Empty } else { Inner::Whole(bytes) })
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Inner::Empty => out.write_str("Body(empty)"),
+            Inner::Whole(bytes) => write!(out, "Body({} bytes)", bytes.len()),
+            Inner::Incoming(..) | Inner::Boxed(_) => out.write_str("Body(stream)"),
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.0 {
+            Inner::Empty => Poll::Ready(None),
+            Inner::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.0 = Inner::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Inner::Incoming(body, on_end) => {
+                let polled = Pin::new(&mut *body).poll_frame(cx);
+                let ended = match &polled {
+                    Poll::Ready(None) => true,
+                    Poll::Ready(Some(Ok(_))) => body.is_end_stream(),
+                    Poll::Ready(Some(Err(_))) => {
+                        on_end.take();
+                        false
+                    }
+                    Poll::Pending => false,
+                };
+                if ended && let Some(on_end) = on_end.take() {
+                    on_end.ended();
+                }
+                polled.map_err(|error| BodyError::Broken(error.into()))
+            }
+            Inner::Boxed(body) => body.as_mut().poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Inner::Empty => true,
+            Inner::Whole(_) => false,
+            Inner::Incoming(body, _) => body.is_end_stream(),
+            Inner::Boxed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Inner::Empty => SizeHint::with_exact(0),
+            Inner::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Inner::Incoming(body, _) => body.size_hint(),
+            Inner::Boxed(body) => body.size_hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_whole_body_is_sent_again_and_over_the_limit_is_refused() {
+        let body = Body::from(Bytes::from_static(b"hello"));
+        assert_eq!(body.again().unwrap().collect(5).await.unwrap(), "hello");
+        assert!(matches!(body.collect(4).await, Err(BodyError::TooLarge { limit: 4 })));
+        assert_eq!(Body::empty().collect(0).await.unwrap(), "");
+    }
+}

@@ -1,0 +1,101 @@
+//! One call of one function.
+
+use std::{sync::Arc, time::Instant};
+
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Ack, Body, Context, EndpointId, Event};
+
+/// Everything that a kind needs to call a function once.
+#[derive(Debug)]
+pub struct Call {
+    /// What is sent.
+    pub event: Event,
+    /// The request line and headers, hop-by-hop headers removed.
+    pub head: Head,
+    /// The function part of the address, expanded and checked by the grammar of its kind.
+    pub function: Arc<str>,
+    /// What the caller wants to be told.
+    pub ack: Ack,
+    /// What the target gets.
+    pub format: Format,
+    /// When nobody waits for the reply any more.
+    pub deadline: Instant,
+    /// Which try this is; the first is 1.
+    pub attempt: u32,
+    /// The endpoint that the try before this one failed on.
+    pub avoid: Option<EndpointId>,
+    /// Who the event is, for deduplication; only from a CloudEvents id or an Idempotency-Key.
+    pub identity: Option<Identity>,
+    /// The protocol that the caller asks to change to (RFC 9110, section 7.8).
+    pub upgrade: Option<HeaderValue>,
+}
+
+/// The head of the request as the target sees it.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    /// The request's method.
+    pub method: Method,
+    /// Path and query after any rewrite. The base path of the upstream's own URL is not in it.
+    pub uri: Uri,
+    /// The headers. `Host` is among them only if it is to be kept as it came.
+    pub headers: HeaderMap,
+}
+
+/// The identity of an event for deduplication: the hash of (route, authenticated principal or
+/// none, source, id), each with its length in front, so that no two quadruples collide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity(pub [u8; 32]);
+
+/// What the target gets, and by the same names what its reply is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// A plain request stays plain; an event keeps the mode it came in.
+    #[default]
+    Auto,
+    /// A CloudEvent with its attributes in headers.
+    Binary,
+    /// A CloudEvent as one JSON document.
+    Structured,
+    /// The data alone, without attributes.
+    Plain,
+}
+
+impl Call {
+    /// The same call once more, if all of its body is here.
+    #[must_use]
+    pub fn again(&self) -> Option<Self> {
+        Some(Self {
+            event: Event { context: self.event.context.clone(), data: self.event.data.again()? },
+            head: self.head.clone(),
+            function: Arc::clone(&self.function),
+            ack: self.ack,
+            format: self.format,
+            deadline: self.deadline,
+            attempt: self.attempt + 1,
+            avoid: self.avoid,
+            identity: self.identity,
+            upgrade: self.upgrade.clone(),
+        })
+    }
+
+    /// A call of `function` with `data` and nothing else, as one-shot commands and tests make it.
+    #[must_use]
+    pub fn new(function: impl Into<Arc<str>>, data: Body, deadline: Instant) -> Self {
+        Self {
+            event: Event { context: Context::Plain, data },
+            head: Head { method: Method::POST, ..Head::default() },
+            function: function.into(),
+            ack: Ack::Replied,
+            format: Format::Auto,
+            deadline,
+            attempt: 1,
+            avoid: None,
+            identity: None,
+            upgrade: None,
+        }
+    }
+}
