@@ -5,7 +5,10 @@
 
 pub mod config;
 pub mod filters;
+pub mod plane;
+pub mod problem;
 pub mod routes;
 pub mod table;
 
+pub use plane::{Plane, RecordFormat, Settings};
 pub use table::{Action, Destination, Listener, Route, Table, Upstream};

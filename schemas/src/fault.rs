@@ -5,6 +5,8 @@ use std::{borrow::Cow, error::Error, fmt, time::Duration};
 
 use serde::Serialize;
 
+use crate::Call;
+
 /// May the function have run?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -156,6 +158,9 @@ pub struct Fault {
     pub retry_after: Option<Duration>,
     /// What lies underneath, for the log. Boxed with the rest's size in mind: a fault is a return value.
     pub cause: Option<Box<dyn Error + Send + Sync>>,
+    /// The call itself, if not a byte of it was written: it can be sent again although its body is
+    /// a stream.
+    pub unsent: Option<Box<Call>>,
 }
 
 impl Fault {
@@ -170,6 +175,7 @@ impl Fault {
             endpoint: None,
             retry_after: None,
             cause: None,
+            unsent: None,
         }
     }
 
@@ -205,6 +211,13 @@ impl Fault {
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
+        self
+    }
+
+    /// Hands the call back: not a byte of it was written.
+    #[must_use]
+    pub fn unsent(mut self, call: Call) -> Self {
+        self.unsent = Some(Box::new(call));
         self
     }
 
