@@ -229,3 +229,11 @@ pub struct HeaderChanges {
     /// Put beside what is there.
     pub add: Vec<(HeaderName, Template)>,
 }
+
+impl HeaderChanges {
+    /// Whether nothing changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
+}

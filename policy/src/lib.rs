@@ -4,5 +4,7 @@
 //! by. The file `attempt.rs` reads in the order in which things happen.
 
 mod config;
+mod tunnel;
 
 pub use config::{BackoffWritten, LimitsWritten, On, OnName, Policy, Retry, RetryWritten, Written};
+pub use tunnel::join;
