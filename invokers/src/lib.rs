@@ -6,6 +6,7 @@
 
 pub mod embedded;
 pub mod http;
+pub mod message;
 pub mod nats;
 pub mod tls;
 
