@@ -47,13 +47,11 @@ fn every_file_that_is_mounted_or_built_from_is_there() {
 }
 
 #[test]
-fn the_mounted_configurations_pass_check() {
-    for file in ["deploy/gateway.yaml", "deploy/samples.yaml"] {
-        let compose = read("docker-compose.yml");
-        assert!(compose.contains(file), "{file} is not mounted");
-        let path = root().join(file);
-        shell::gusset_run(&["check", "-c", path.to_str().unwrap()]).ends(0);
-    }
+fn the_mounted_configuration_passes_check() {
+    let mounts = texts(&services()["gateway"]["volumes"]);
+    let file = mounts[0].split(':').next().unwrap();
+    let path = root().join(file);
+    shell::gusset_run(&["check", "-c", path.to_str().unwrap()]).ends(0);
 }
 
 #[test]
