@@ -56,7 +56,14 @@ impl JsonSchema for Filter {
                 "examples": [example]
             })
         };
-        let several = |about: &str| json_schema!({ "description": about, "type": "array", "items": one, "minItems": 1 });
+        let several = |about: &str| {
+            json_schema!({
+                "description": about,
+                "type": "array",
+                "items": one,
+                "minItems": 1
+            })
+        };
         let exact = conditions(
             "Every attribute named here is this text, letter case included.",
             serde_json::json!({ "type": "com.acme.order.created" }),
@@ -220,7 +227,8 @@ impl<'de> Deserialize<'de> for Conditions {
                 }
                 if conditions.is_empty() {
                     return Err(de::Error::custom(
-                        "no attribute is named; write at least one, such as { type: com.acme.paid }",
+                        "no attribute is named; \
+                         write at least one, such as { type: com.acme.paid }",
                     ));
                 }
                 Ok(Conditions(conditions))

@@ -142,7 +142,8 @@ impl<'a> Evaluation<'a> {
         Some(false)
     }
 
-    /// Joins what stands left of an operator, evaluated since `start`, with the operand right of it.
+    /// Joins what stands left of an operator, evaluated since `start`, with the operand right of
+    /// it.
     fn apply(
         &mut self,
         operator: Operator,

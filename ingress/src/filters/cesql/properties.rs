@@ -94,7 +94,9 @@ fn arithmetic() -> impl Strategy<Value = (String, i64, bool)> {
 
 proptest! {
     #[test]
-    fn no_text_makes_the_parser_or_the_evaluator_panic(text in prop_oneof![any::<String>(), nearly()]) {
+    fn no_text_makes_the_parser_or_the_evaluator_panic(
+        text in prop_oneof![any::<String>(), nearly()],
+    ) {
         match text.parse::<Expression>() {
             Ok(expression) => {
                 let event = event();
@@ -108,7 +110,10 @@ proptest! {
     }
 
     #[test]
-    fn like_agrees_with_its_definition(pattern in "[ab%_\\\\€]{0,8}", text in "[ab%_\\\\€]{0,12}") {
+    fn like_agrees_with_its_definition(
+        pattern in "[ab%_\\\\€]{0,8}",
+        text in "[ab%_\\\\€]{0,12}",
+    ) {
         let naive = naive_like(
             &pattern.chars().collect::<Vec<_>>(),
             &text.chars().collect::<Vec<_>>(),
