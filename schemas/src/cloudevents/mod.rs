@@ -1,100 +1,148 @@
-//! The CloudEvents formats.
+//! CloudEvents 1.0 on the wire: the HTTP binding in its three modes, the JSON format, the headers
+//! of broker messages and the webhook handshake. Pure: no IO, no clock.
+//!
+//! [`arrival`] tells from a request's head what is coming; [`read_binary`], [`read_structured`] and
+//! [`read_batch`] make checked events of it; the `write_…` functions are their way back. Data is
+//! bytes and stays byte for byte the same through all of them: JSON is scanned, never parsed and
+//! printed anew.
+//!
+//! The rules come from the [specification](https://github.com/cloudevents/spec) in its version 1.0;
+//! docs/decisions/0001-own-event-type.md tells why this is not the official crate.
 
-use bytes::Bytes;
+mod attributes;
+mod check;
+mod headers;
+#[cfg(any(test, feature = "interop"))]
+mod interop;
+mod json;
+mod message;
+mod value;
+pub mod webhook;
 
-use crate::{Attributes, Value};
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, header::CONTENT_TYPE};
+
+pub use headers::{read_binary, remove_binary, write_binary};
+pub use json::{read_batch, read_structured, write_batch, write_structured};
+pub use message::{message_headers, read_message};
+pub use value::{decode_value, encode_value};
 
 /// The media type of one event in the JSON format.
 pub const STRUCTURED_JSON: &str = "application/cloudevents+json";
 
-/// Why something is no event.
+/// The media type of a batch in the JSON format.
+pub const BATCH_JSON: &str = "application/cloudevents-batch+json";
+
+/// What a request is, told from its head alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// A plain HTTP request.
+    Plain,
+    /// An event with its attributes in headers.
+    Binary,
+    /// One event as a JSON document.
+    Structured,
+    /// Several events as a JSON array.
+    Batch,
+    /// An event in a format that is not known here; its media type. HTTP's answer is 415.
+    Unknown(String),
+}
+
+/// Why something is no CloudEvent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
-    /// A sentence for the caller.
+    /// What is wrong and what to write instead: a sentence for the caller that shows no data.
     pub what: String,
-    /// The attribute.
+    /// The attribute that is wrong, where it is one.
     pub attribute: Option<String>,
-    /// The place in a batch.
+    /// Which event of a batch is wrong; the first is 0.
     pub index: Option<usize>,
 }
 
-/// The attributes as headers of a message.
-#[must_use]
-pub fn message_headers(attributes: &Attributes) -> Vec<(String, String)> {
-    let mut out = vec![
-        ("ce-specversion".to_owned(), "1.0".to_owned()),
-        ("ce-id".to_owned(), encode_value(&attributes.id)),
-        ("ce-source".to_owned(), encode_value(&attributes.source)),
-        ("ce-type".to_owned(), encode_value(&attributes.kind)),
-    ];
-    for (name, value) in [
-        ("subject", &attributes.subject),
-        ("time", &attributes.time),
-        ("datacontenttype", &attributes.datacontenttype),
-        ("dataschema", &attributes.dataschema),
-    ] {
-        if let Some(value) = value {
-            out.push((format!("ce-{name}"), encode_value(value)));
-        }
-    }
-    for (name, value) in &attributes.extensions {
-        let value = match value {
-            Value::String(text) => encode_value(text),
-            Value::Integer(number) => number.to_string(),
-            Value::Boolean(yes) => yes.to_string(),
-        };
-        out.push((format!("ce-{name}"), value));
-    }
-    out
-}
-
-/// The attributes of a message's headers.
+/// Tells from the head what a request is (HTTP binding, section 3). A request with any of the four
+/// required attributes is an event, so that a broken one is refused and never passes as plain.
 ///
-/// # Errors
-/// If they are no event's.
-pub fn read_message<'a>(
-    headers: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Result<Option<Attributes>, Malformed> {
-    let mut found = false;
-    let mut attributes = Attributes::default();
-    for (name, value) in headers {
-        let Some(name) = name.to_ascii_lowercase().strip_prefix("ce-").map(str::to_owned) else {
-            continue;
-        };
-        let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
-        match name.as_str() {
-            "specversion" => found = true,
-            "id" => attributes.id = value,
-            "source" => attributes.source = value,
-            "type" => attributes.kind = value,
-            "subject" => attributes.subject = Some(value),
-            "time" => attributes.time = Some(value),
-            "datacontenttype" => attributes.datacontenttype = Some(value),
-            "dataschema" => attributes.dataschema = Some(value),
-            _ => attributes.extensions.push((name, Value::String(value))),
+/// A plain request costs five look-ups and no memory.
+#[must_use]
+pub fn arrival(headers: &HeaderMap) -> Arrival {
+    let media = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+    if let Some(arrival) = media.and_then(by_content_type) {
+        return arrival;
+    }
+    let required = [&SPECVERSION, &ID, &SOURCE, &TYPE];
+    if required.into_iter().any(|name| headers.contains_key(name)) {
+        Arrival::Binary
+    } else {
+        Arrival::Plain
+    }
+}
+
+/// What a Content-Type alone tells: an event in the body, or `None`. Media types are compared
+/// without regard to case, and their parameters are not.
+#[must_use]
+pub fn by_content_type(value: &[u8]) -> Option<Arrival> {
+    const EVENTS: &[u8] = b"application/cloudevents";
+    let value = value.trim_ascii_start();
+    if !value.get(..EVENTS.len())?.eq_ignore_ascii_case(EVENTS) {
+        return None;
+    }
+    let media = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii_end();
+    Some(if media.eq_ignore_ascii_case(BATCH_JSON.as_bytes()) {
+        Arrival::Batch
+    } else if media.eq_ignore_ascii_case(STRUCTURED_JSON.as_bytes()) {
+        Arrival::Structured
+    } else {
+        Arrival::Unknown(String::from_utf8_lossy(media).into_owned())
+    })
+}
+
+static SPECVERSION: HeaderName = HeaderName::from_static("ce-specversion");
+static ID: HeaderName = HeaderName::from_static("ce-id");
+static SOURCE: HeaderName = HeaderName::from_static("ce-source");
+static TYPE: HeaderName = HeaderName::from_static("ce-type");
+
+impl Malformed {
+    /// Something is wrong that is no attribute's fault.
+    fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), attribute: None, index: None }
+    }
+
+    /// This attribute is wrong; `what` goes on from its name, which is shown if it is short and
+    /// printable: it may be anything that a caller wrote.
+    fn of(name: &str, what: impl fmt::Display) -> Self {
+        let shown = name.len() <= 64 && name.bytes().all(|b| b.is_ascii_graphic());
+        if !shown {
+            return Self::new(format!("an attribute {what}"));
+        }
+        let what = format!("`{name}` {what}");
+        Self { what, attribute: Some(name.to_owned()), index: None }
+    }
+
+    /// This is no attribute's name.
+    fn name(name: &str) -> Self {
+        Self::of(
+            name,
+            "is no attribute's name; write lower-case letters and digits, and not `data`",
+        )
+    }
+
+    /// The same, said of an event in a batch.
+    fn at(self, index: usize) -> Self {
+        Self { index: Some(index), ..self }
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.index {
+            Some(index) => write!(out, "event {index} of the batch: {}", self.what),
+            None => out.write_str(&self.what),
         }
     }
-    Ok(found.then_some(attributes))
 }
 
-/// One event as a JSON document.
-#[must_use]
-pub fn write_structured(attributes: &Attributes, data: &Bytes) -> Bytes {
-    let mut out = serde_json::json!({
-        "specversion": "1.0", "id": attributes.id, "source": attributes.source,
-        "type": attributes.kind,
-    });
-    if let Ok(data) = serde_json::from_slice::<serde_json::Value>(data) {
-        out["data"] = data;
-    }
-    out.to_string().into()
-}
-
-/// A header value, percent-encoded.
-#[must_use]
-pub fn encode_value(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, VALUE).to_string()
-}
-
-const VALUE: &percent_encoding::AsciiSet =
-    &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'%');
+impl std::error::Error for Malformed {}
