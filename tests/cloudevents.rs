@@ -152,7 +152,7 @@ fn a_malformed_event_is_400_in_binary_mode_and_never_plain() {
         with("ce-bad-name: 1"),
         with("ce-data: 1"),
     ] {
-        let problem = gateway.post("/in", &head, "x").problem(400, "event_malformed");
+        let problem = gateway.post("/in", &head, "x").problem(400, "invalid_event");
         assert!(!problem["detail"].as_str().unwrap().is_empty(), "{head:?}");
     }
     assert!(peer.seen().is_empty(), "{:?}", peer.seen());

@@ -61,7 +61,7 @@ fn nobody_serves_it_is_404_and_not_with_this_method_is_405() {
         ("read", "path: /things, methods: [GET]"),
         ("write", "path: /things, methods: [POST, PUT]"),
     ]);
-    gateway.get("/nothing").problem(404, "not_found");
+    gateway.get("/nothing").problem(404, "no_route");
     let answer = gateway.send(request("DELETE", "/things", &[], b""));
     answer.problem(405, "method_not_allowed");
     let mut allow: Vec<_> = answer.header("allow").unwrap().split(", ").collect();

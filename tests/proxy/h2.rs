@@ -81,5 +81,5 @@ routes: [{{ name: only, match: {{ path: /only }}, to: web }}]
     });
     assert_eq!(status, StatusCode::NOT_FOUND);
     let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(problem["code"], "not_found", "{problem}");
+    assert_eq!(problem["code"], "no_route", "{problem}");
 }

@@ -35,7 +35,7 @@ pub(crate) struct Measured {
     pub(crate) per_second: f64,
     /// Answers that were neither 2xx nor 3xx, and connections that broke.
     pub(crate) bad: u64,
-    /// Resident megabytes before its first request.
+    /// Resident megabytes before its first request; not a number where that was not looked at.
     pub(crate) fresh_mb: f64,
 }
 

@@ -55,8 +55,10 @@ pub(crate) fn print(
     out
 }
 
-/// `median (min..max)`; the median alone where the range says nothing more.
-pub(crate) fn spread(mut values: Vec<f64>, places: usize) -> String {
+/// `median (min..max)`; the median alone where the range says nothing more, a dash where nothing
+/// was measured.
+fn spread(mut values: Vec<f64>, places: usize) -> String {
+    values.retain(|value| value.is_finite());
     values.sort_by(f64::total_cmp);
     let (Some(min), Some(max)) = (values.first(), values.last()) else { return "–".to_owned() };
     let middle = values.len() / 2;
