@@ -22,6 +22,7 @@ use crate::{
     routes::{Chosen, Door, Refusal, Seen},
     tunnel,
 };
+use schemas::cloudevents::webhook;
 
 /// Who sent a request, and where it arrived.
 #[derive(Debug)]
@@ -131,10 +132,10 @@ async fn steps(
     // 2. Match the head: the door.
     one_host(&parts)?;
     let asked = Asked { parts, request_id, arrived: trace.arrived };
-    let door = open(core, peer, &asked)?;
     if let Some(answer) = handshake(core, peer, &asked) {
         return Ok(answer.into());
     }
+    let door = open(core, peer, &asked)?;
 
     // 3. Admit by the head; no byte of the body has been read.
     admit(&asked.parts, door.head())?;
@@ -309,8 +310,17 @@ fn open<'c>(core: &'c Core, peer: &Peer, asked: &Asked<'_>) -> Result<Door<'c>, 
 
 /// Answers the handshake by which a webhook asks whether it may deliver here, on routes that are
 /// configured for it (CloudEvents HTTP webhook specification, section 4).
-fn handshake(_core: &Core, _peer: &Peer, _asked: &Asked<'_>) -> Option<Answer> {
-    None
+fn handshake(core: &Core, peer: &Peer, asked: &Asked<'_>) -> Option<Answer> {
+    if asked.parts.method != Method::OPTIONS {
+        return None;
+    }
+    // It asks for the route that its deliveries will take.
+    let door = core.view.table.doors.open(&seen(peer, asked, &Method::POST)).ok()?;
+    let allowed = door.head().webhook.as_ref()?;
+    let headers = webhook::answer(&asked.parts.headers, Some(allowed))?;
+    let mut answer = Response::new(Body::empty());
+    answer.headers_mut().extend(headers);
+    Some(answer)
 }
 
 fn choose<'t>(door: &Door<'t>, event: Option<&Attributes>) -> Result<Chosen<'t>, Refused> {

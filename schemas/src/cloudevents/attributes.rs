@@ -63,7 +63,9 @@ impl Attributes {
 /// The rule for one of the specification's own attributes.
 fn core(name: &str, value: &str) -> Result<(), Malformed> {
     if value.is_empty() {
-        return Err(Malformed::of(name, "is empty; write a value or leave it out"));
+        let required = matches!(name, "id" | "source" | "type");
+        let what = if required { "is empty; write a value" } else { "is empty; leave it out" };
+        return Err(Malformed::of(name, what));
     }
     string(name, value)?;
     let (good, what) = match name {
@@ -142,7 +144,7 @@ impl Gathered {
         let [specversion, id, source, kind, subject, time, datacontenttype, dataschema] = self.core;
         match specversion.as_deref() {
             Some("1.0") => {}
-            Some(_) => return Err(Malformed::of("specversion", "is another version; write 1.0")),
+            Some(_) => return Err(Malformed::of("specversion", "is not supported; write 1.0")),
             None => return Err(missing("specversion")),
         }
         let attributes = Attributes {

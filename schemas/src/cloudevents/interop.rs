@@ -20,7 +20,7 @@ impl TryFrom<cloudevents::Event> for Event {
         if event.specversion() != SpecVersion::V10 {
             return Err(Malformed::of(
                 "specversion",
-                "is another version; convert it to 1.0 first",
+                "is not supported; convert the event to 1.0 first",
             ));
         }
         let mut extensions = Vec::new();

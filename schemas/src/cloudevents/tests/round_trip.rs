@@ -69,7 +69,7 @@ fn some_text() -> impl Strategy<Value = String> {
     text().prop_map(|text: String| if text.is_empty() { "x".to_owned() } else { text })
 }
 
-fn attributes() -> impl Strategy<Value = Attributes> {
+pub(super) fn attributes() -> impl Strategy<Value = Attributes> {
     let source = "(https://[a-z.]{1,9}:80)?/[a-z:@%A-F]{0,9}(\\?[a-z/=]{0,5})?(#[a-z]{0,5})?|urn:[a-z%2-5]{1,9}|[a-z.]{1,5}"
         .prop_filter("a URI reference", |text| check::uri_reference(text));
     let media_types = select(vec![
@@ -116,7 +116,7 @@ fn attributes() -> impl Strategy<Value = Attributes> {
     )
 }
 
-fn data() -> impl Strategy<Value = Bytes> {
+pub(super) fn data() -> impl Strategy<Value = Bytes> {
     let json = select(vec![
         "null",
         "{ \"b\" : 1.10, \"a\": 123456789012345678901234567890 }",

@@ -1,6 +1,6 @@
-//! The official conformance vectors. They are not part of this repository: they are read from
-//! `shared/vectors` beside it or from where GUSSET_VECTORS points, and where they are missing the
-//! tests say so and return.
+//! The official conformance vectors. They are no part of this repository: they are read from beside
+//! the checkout, or from where GUSSET_VECTORS points. Where they are missing, the tests say so and
+//! return.
 
 use std::{fs, path::PathBuf};
 
