@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use schemas::{Attributes, Body, Context, Event, Fault, Mode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Action, Destination, Table,
@@ -68,7 +68,7 @@ pub struct Refusing {
 }
 
 /// One value of a policy.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Leaf {
     /// The value.
     pub value: serde_json::Value,
@@ -229,7 +229,9 @@ fn describe(
     }
 }
 
-fn leaves(route: &crate::Route) -> BTreeMap<String, Leaf> {
+/// Each value of a route's policy, and where it comes from.
+#[must_use]
+pub fn leaves(route: &crate::Route) -> BTreeMap<String, Leaf> {
     let policy = &route.policy;
     let millis = |time: std::time::Duration| schemas::units::Span(time).to_string().into();
     let size = |bytes: u64| schemas::units::Size(bytes).to_string().into();

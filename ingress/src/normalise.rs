@@ -3,7 +3,6 @@
 
 use http::{HeaderMap, Method, header};
 use schemas::{Attributes, Context, Fault, Grammar, Identity, Template, Value};
-use sha2::{Digest, Sha256};
 
 use crate::{
     Route,
@@ -107,11 +106,5 @@ pub(crate) fn identity(
     if id.is_empty() {
         return None;
     }
-    let mut hash = Sha256::new();
-    // Each part with its length in front, or ("a", "bc") and ("ab", "c") would be the same.
-    for part in [&*route.name, "", source, id] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
-    Some(Identity(hash.finalize().into()))
+    Some(Identity::of(&route.name, None, source, id))
 }

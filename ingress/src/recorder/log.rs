@@ -51,9 +51,14 @@ impl Writer {
 }
 
 fn write(waiting: &Receiver<Vec<u8>>) {
-    let mut out = std::io::stdout().lock();
+    let out = std::io::stdout();
     while let Ok(batch) = waiting.recv() {
-        if out.write_all(&batch).and_then(|()| out.flush()).is_err() {
+        // Locked for a batch and no longer: others of the process print too.
+        let written = {
+            let mut out = out.lock();
+            out.write_all(&batch).and_then(|()| out.flush())
+        };
+        if written.is_err() {
             // Nobody reads any more; go on emptying the queue so that nobody waits either.
             while waiting.recv().is_ok() {}
         }
