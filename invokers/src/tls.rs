@@ -90,7 +90,7 @@ impl Tls {
                 builder.with_root_certificates(roots)
             }
         };
-        let mut config = match (&self.certificate, &self.key) {
+        Ok(match (&self.certificate, &self.key) {
             (Some(certificate), Some(key)) => {
                 let chain = certificates("certificate", certificate, secrets)?;
                 let key =
@@ -100,9 +100,7 @@ impl Tls {
                 builder.with_client_auth_cert(chain, key)?
             }
             _ => builder.with_no_client_auth(),
-        };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(config)
+        })
     }
 }
 

@@ -107,7 +107,9 @@ impl Connector {
     async fn set_up(&self) -> Result<Arc<ClientConfig>, BadTls> {
         let (tls, secrets) = (self.tls.clone(), Arc::clone(&self.tools.secrets));
         let reading = tokio::task::spawn_blocking(move || {
-            tls.unwrap_or_default().client_config(secrets.as_ref()).map(Arc::new)
+            let mut config = tls.unwrap_or_default().client_config(secrets.as_ref())?;
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            Ok(Arc::new(config))
         });
         reading.await.map_err(|_| BadTls::Stopped)?
     }
