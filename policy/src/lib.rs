@@ -5,4 +5,6 @@
 
 mod config;
 
-pub use config::{BackoffWritten, LimitsWritten, On, OnName, Policy, Retry, RetryWritten, Written};
+pub use config::{
+    Auth, BackoffWritten, LimitsWritten, On, OnName, Policy, Retry, RetryWritten, Written,
+};

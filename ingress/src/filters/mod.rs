@@ -1,5 +1,8 @@
 //! Filters of the CloudEvents Subscriptions API, and CESQL.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// One filter.
-#[derive(Clone, Debug)]
-pub enum Filter {}
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Filter {}
