@@ -12,6 +12,8 @@ mod keep;
 mod tee;
 
 pub use attempt::{Attempted, attempt};
-pub use config::{BackoffWritten, LimitsWritten, On, OnName, Policy, Retry, RetryWritten, Written};
+pub use config::{
+    Auth, BackoffWritten, LimitsWritten, On, OnName, Policy, Retry, RetryWritten, Written,
+};
 pub use tunnel::join;
 pub use guard::guard_body;
