@@ -83,9 +83,7 @@ pub(crate) fn run(args: &Args) -> Done {
                 let followed = follow::follow(upstream, topic.to_owned(), tools)
                     .await
                     .map_err(|fault| Stop::failed(fault.chain()))?;
-                followed
-                    .map(|told| told.map_err(|fault| Stop::failed(fault.chain())))
-                    .boxed()
+                followed.map(|told| told.map_err(|fault| Stop::failed(fault.chain()))).boxed()
             }
             None => over(&Admin::new(&args.source.admin)?, name, topic).await?,
         };

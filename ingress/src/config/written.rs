@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use schemas::{Ack, Address, Format, Name, units::Span};
+use schemas::{Ack, Address, Format, Name, cloudevents::webhook::Allowed, units::Span};
 use serde::Deserialize;
 
 use super::shape::{OneOrMany, TextOr};
@@ -60,6 +60,9 @@ pub(super) struct Route {
     pub(super) set_event: Option<BTreeMap<String, String>>,
     /// Names of request headers that travel beside an event to a broker. Default: none.
     pub(super) forward_headers: Option<Vec<String>>,
+    /// Which webhooks may deliver events here. Without it the handshake by which they ask is a
+    /// request like any other.
+    pub(super) webhook: Option<Allowed>,
     /// Names of policies, laid one over the other in this order.
     #[serde(rename = "use")]
     pub(super) uses: Option<Vec<Name>>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
-use schemas::{Ack, Format, Template, template::Piece};
+use schemas::{Ack, Format, Template, cloudevents::webhook::Allowed, template::Piece};
 
 use super::{
     Sections, headers, matching, not_built, policies,
@@ -113,6 +113,7 @@ fn one(
     });
     let set_event = set_event(&written, spot, &brings, action.as_ref(), report);
     let forward_headers = forward_headers(&written, spot, action.as_ref(), report);
+    let webhook = webhook(&written, spot, report);
     let route = action.map(|action| Route {
         label: name.as_str().into(),
         name: name.clone(),
@@ -124,6 +125,7 @@ fn one(
         headers,
         set_event,
         forward_headers,
+        webhook,
         place: spot.place(),
     });
     Some((name, route))
@@ -161,7 +163,7 @@ fn action(
     match actions.as_slice() {
         [] => {
             // `to_all` and such have been named already.
-            let refused = ["to_all", "webhook"].iter().any(|key| spot.has(key));
+            let refused = spot.has("to_all");
             if !refused {
                 report.error(
                     spot,
@@ -201,6 +203,7 @@ fn only_for_targets(spot: &Spot<'_>, action: &str, report: &mut Report) {
         "ack",
         "set_event",
         "forward_headers",
+        "webhook",
     ] {
         if spot.has(field) {
             let remedy = match (field, action) {
@@ -392,4 +395,13 @@ fn forward_headers(
     let items = at.items(report);
     let all = written.forward_headers.iter().flatten().zip(items);
     all.filter_map(|(text, at)| headers::name(text, &at, report)).collect()
+}
+
+fn webhook(written: &written::Route, spot: &Spot<'_>, report: &mut Report) -> Option<Allowed> {
+    let allowed = written.webhook.clone()?;
+    if allowed.origins.is_empty() {
+        let at = spot.field("webhook").field("origins");
+        report.error(&at, "is empty, so that no webhook may deliver", "write an origin, or \"*\"");
+    }
+    Some(allowed)
 }
