@@ -36,3 +36,52 @@ pub fn status(class: Class) -> StatusCode {
         Class::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
+
+/// The class in a few words, the same in every problem of its kind.
+#[must_use]
+pub fn title(class: Class) -> &'static str {
+    match class {
+        Class::BadRequest => "The request is malformed",
+        Class::Unauthorized => "Authentication is needed",
+        Class::Forbidden => "This is not allowed",
+        Class::NotFound => "No route serves this request",
+        Class::MethodNotAllowed => "The method is not allowed here",
+        Class::RequestTimeout => "The request took too long to arrive",
+        Class::Conflict => "The request is in conflict with what is there",
+        Class::TooLarge => "The request is too large",
+        Class::UriTooLong => "The request's target is too long",
+        Class::HeadersTooLarge => "The request's headers are too large",
+        Class::UnsupportedMedia => "The format is not supported here",
+        Class::RateLimited => "Too many requests",
+        Class::Overloaded => "The gateway is overloaded",
+        Class::BreakerOpen => "The function's circuit breaker is open",
+        Class::ConnectFailed => "The upstream cannot be reached",
+        Class::Unavailable => "The upstream is unavailable",
+        Class::NoResponders => "Nobody takes this message",
+        Class::UpstreamAuth => "The upstream refuses the gateway's credentials",
+        Class::Throttled => "The upstream asks for fewer requests",
+        Class::UpstreamProtocol => "The upstream gave no valid answer",
+        Class::FunctionFailed => "The function failed",
+        Class::FunctionNotDeployed => "The function is not deployed",
+        Class::Timeout => "The upstream took too long",
+        Class::Cancelled => "The caller left",
+        Class::Internal => "The gateway failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_is_an_error_to_the_caller_and_none_of_our_credentials_is_theirs() {
+        for class in Class::ALL {
+            assert!(status(class).as_u16() >= 400, "{class:?}");
+            assert!(!title(class).is_empty());
+        }
+        assert_eq!(status(Class::UpstreamAuth), StatusCode::BAD_GATEWAY);
+        assert_eq!(status(Class::ConnectFailed), StatusCode::BAD_GATEWAY);
+        assert_eq!(status(Class::Timeout), StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(status(Class::Overloaded), StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

@@ -1,4 +1,5 @@
 //! TLS towards upstreams: verified, by rustls with the system's roots or the ones that are named.
+//! There is no switch that turns verification off.
 
 use std::sync::Arc;
 
@@ -6,10 +7,8 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use schemars::JsonSchema;
-use schemas::{Class, Fault, FileRef, Secret};
+use schemas::{FileRef, Reveal, Secret, secret::NoSecret};
 use serde::{Deserialize, Serialize};
-
-use crate::Tools;
 
 /// TLS towards an upstream, as it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -25,45 +24,93 @@ pub struct Tls {
     pub server_name: Option<String>,
 }
 
-/// Reads the files and makes the client's side of TLS of them.
-///
-/// # Errors
-/// If a file cannot be read or holds something else than it should.
-pub fn client_config(tls: &Tls, tools: &Tools) -> Result<ClientConfig, Fault> {
-    let bad = |what: &'static str| Fault::new(Class::ConnectFailed, what);
-    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| bad("TLS cannot be set up").because(error))?;
-    let certificates = |file| -> Result<Vec<CertificateDer<'static>>, Fault> {
-        let pem = tools
-            .secrets
-            .read(file)
-            .map_err(|error| bad("a TLS certificate cannot be read").because(error))?;
-        CertificateDer::pem_slice_iter(&pem)
-            .collect::<Result<_, _>>()
-            .map_err(|error| bad("a TLS certificate is not PEM").because(error))
-    };
-    let builder = if let Some(ca) = &tls.ca {
-        let mut roots = RootCertStore::empty();
-        for root in certificates(ca)? {
-            roots.add(root).map_err(|error| bad("a TLS authority is not valid").because(error))?;
+/// Why TLS cannot be set up. Names the field, never what is in it.
+#[derive(Debug, thiserror::Error)]
+pub enum BadTls {
+    /// A file or a secret cannot be had.
+    #[error("`tls.{field}` cannot be read")]
+    Unread {
+        /// The field.
+        field: &'static str,
+        /// Why.
+        #[source]
+        cause: NoSecret,
+    },
+    /// It is there, but not what it should be. What it is instead is not said: it may be a secret.
+    #[error("`tls.{field}` is not PEM of the right kind")]
+    Pem {
+        /// The field.
+        field: &'static str,
+    },
+    /// It holds no certificate.
+    #[error("`tls.{field}` holds no certificate")]
+    Empty {
+        /// The field.
+        field: &'static str,
+    },
+    /// It was read but cannot be used.
+    #[error("TLS refuses what is configured")]
+    Refused(#[from] rustls::Error),
+    /// The program is stopping.
+    #[error("reading was stopped")]
+    Stopped,
+}
+
+impl Tls {
+    /// What is wrong with the fields taken together: the field's path and what to write.
+    pub(crate) fn check(&self) -> Vec<(String, String)> {
+        let mut wrong = Vec::new();
+        let mut say = |path: &str, what: String| wrong.push((path.to_owned(), what));
+        match (&self.certificate, &self.key) {
+            (Some(_), None) => {
+                say("tls.certificate", "has no key; write `key` beside it".to_owned());
+            }
+            (None, Some(_)) => {
+                say("tls.key", "has no certificate; write `certificate` beside it".to_owned());
+            }
+            _ => {}
         }
-        builder.with_root_certificates(roots)
-    } else {
-        builder
-            .with_platform_verifier()
-            .map_err(|error| bad("the system's TLS authorities cannot be read").because(error))?
-    };
-    let (Some(certificate), Some(key)) = (&tls.certificate, &tls.key) else {
-        return Ok(builder.with_no_client_auth());
-    };
-    let key = tools
-        .secrets
-        .reveal(key)
-        .map_err(|error| bad("the TLS key cannot be read").because(error))?;
-    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
-        .map_err(|_| bad("the TLS key is not PEM"))?;
-    builder
-        .with_client_auth_cert(certificates(certificate)?, key)
-        .map_err(|error| bad("the TLS certificate and its key do not fit").because(error))
+        if let Some(Err(what)) = self.server_name.as_deref().map(crate::client::server_name_of) {
+            say("tls.server_name", what);
+        }
+        wrong
+    }
+
+    /// Reads the files and makes rustls's own configuration of them.
+    pub(crate) fn client_config(&self, secrets: &dyn Reveal) -> Result<ClientConfig, BadTls> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()?;
+        let builder = match &self.ca {
+            None => builder.with_platform_verifier()?,
+            Some(ca) => {
+                let mut roots = RootCertStore::empty();
+                for certificate in certificates("ca", ca, secrets)? {
+                    roots.add(certificate)?;
+                }
+                builder.with_root_certificates(roots)
+            }
+        };
+        Ok(match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => {
+                let chain = certificates("certificate", certificate, secrets)?;
+                let key =
+                    secrets.reveal(key).map_err(|cause| BadTls::Unread { field: "key", cause })?;
+                let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
+                    .map_err(|_| BadTls::Pem { field: "key" })?;
+                builder.with_client_auth_cert(chain, key)?
+            }
+            _ => builder.with_no_client_auth(),
+        })
+    }
+}
+
+fn certificates(
+    field: &'static str,
+    file: &FileRef,
+    secrets: &dyn Reveal,
+) -> Result<Vec<CertificateDer<'static>>, BadTls> {
+    let pem = secrets.read(file).map_err(|cause| BadTls::Unread { field, cause })?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let found = found.map_err(|_| BadTls::Pem { field })?;
+    if found.is_empty() { Err(BadTls::Empty { field }) } else { Ok(found) }
 }

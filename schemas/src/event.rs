@@ -71,6 +71,17 @@ pub enum Value {
     Boolean(bool),
 }
 
+impl Context {
+    /// The mode that an event came in; none for a plain request.
+    #[must_use]
+    pub fn mode(&self) -> Option<Mode> {
+        match self {
+            Self::Plain => None,
+            Self::Opaque(mode) | Self::Event(_, mode) => Some(*mode),
+        }
+    }
+}
+
 impl Attributes {
     /// The extension of this name.
     #[must_use]

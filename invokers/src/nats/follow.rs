@@ -7,8 +7,9 @@ use futures_util::StreamExt as _;
 use schemas::{Class, Fault};
 use tokio::sync::mpsc;
 
+use super::refusal::no_tls;
 use super::{config::Target, reply::pairs};
-use crate::{Tools, message::Message, tls};
+use crate::{Tools, message::Message};
 
 /// What is published to a subject from now on. The connection is made again when it is lost; what
 /// was published in between is not heard.
@@ -46,7 +47,8 @@ pub async fn follow(
     .connection_timeout(target.connect_timeout)
     .ignore_discovered_servers();
     if target.servers.iter().any(|server| server.starts_with("tls://")) {
-        options = options.tls_client_config(tls::client_config(&target.tls, tools)?);
+        let config = target.tls.client_config(&*tools.secrets).map_err(no_tls)?;
+        options = options.tls_client_config(config);
     }
     let unreachable = |error: async_nats::Error| {
         Fault::new(Class::Unavailable, "no connection to the NATS server").because(error)

@@ -8,6 +8,7 @@ mod auth;
 mod config;
 mod follow;
 mod link;
+mod probe;
 mod refusal;
 mod reply;
 mod session;
@@ -24,6 +25,7 @@ use schemas::{Ack, Call, Class, Fault, Guarantee, Invoker, Receipt, Reply, templ
 pub use self::{
     config::{JetStream, Target, Urls, Written},
     follow::{Following, follow},
+    probe::probe,
 };
 use self::{
     link::Link,

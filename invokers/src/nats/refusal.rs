@@ -4,6 +4,8 @@ use std::{borrow::Cow, error::Error, sync::Arc, time::Duration};
 
 use schemas::{Class, Fault};
 
+use crate::tls::BadTls;
+
 /// When it makes sense to come again after a connection was lost.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -118,6 +120,11 @@ impl From<Fault> for Why {
     fn from(fault: Fault) -> Self {
         Self { class: fault.class, detail: fault.detail.clone(), cause: None }.because(fault)
     }
+}
+
+/// TLS cannot be set up from what is configured.
+pub(super) fn no_tls(bad: BadTls) -> Fault {
+    Fault::new(Class::ConnectFailed, "TLS to the NATS server cannot be set up").because(bad)
 }
 
 /// What a server refuses without ending the connection.

@@ -27,12 +27,13 @@ use futures_util::StreamExt as _;
 use schemas::Class;
 use tokio::{sync::oneshot, task::JoinSet};
 
+use super::refusal::no_tls;
 use super::{
     config::Target,
     refusal::{Refusal, Why},
     under_way::{Greeting, UnderWay},
 };
-use crate::{Tools, tls};
+use crate::Tools;
 
 /// A server that does not answer two of these is gone.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
@@ -214,7 +215,8 @@ fn options(
     .reconnect_delay_callback(|_| Duration::ZERO)
     .ignore_discovered_servers();
     if server.starts_with("tls://") {
-        let config = tls::client_config(&target.tls, tools).map_err(Why::from)?;
+        let config =
+            target.tls.client_config(&*tools.secrets).map_err(|bad| Why::from(no_tls(bad)))?;
         options = options.tls_client_config(config).require_tls(true);
     }
     Ok(options)
