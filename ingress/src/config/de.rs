@@ -192,7 +192,12 @@ impl de::Error for Refused {
             _ => "a text",
         };
         let wanted = wanted.to_string();
-        What::form(found, if wanted == "a string" { "a text" } else { &wanted })
+        let wanted = match wanted.as_str() {
+            "a string" => "a text",
+            "a nonzero u32" => "a whole number from 1",
+            wanted => wanted,
+        };
+        What::form(found, wanted)
     }
 
     fn invalid_value(found: Unexpected<'_>, wanted: &dyn Expected) -> Self {

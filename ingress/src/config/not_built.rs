@@ -61,7 +61,6 @@ const WORDS: &[(Place, &[&str])] = &[
             "compression",
             "mirror",
             "archive",
-            "webhook",
             "allow",
         ],
     ),

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use schemas::{Ack, Address, Format, Name, units::Span};
+use schemars::JsonSchema;
+use schemas::{Ack, Address, Format, Name, cloudevents::webhook::Allowed, units::Span};
 use serde::Deserialize;
 
 use super::shape::{OneOrMany, TextOr};
@@ -53,13 +53,15 @@ pub(super) struct Route {
     pub(super) reply_format: Option<Format>,
     /// What an answer means: `replied`, the function's own answer; `published`, a broker has taken
     /// the event. Default: as the target's kind does it.
-    #[schemars(schema_with = "ack_schema")]
+    #[schemars(with = "Option<AckBuilt>")]
     pub(super) ack: Option<Ack>,
     /// Attributes that a plain request gets when it becomes an event, by attribute name.
     /// Placeholders may stand in each.
     pub(super) set_event: Option<BTreeMap<String, String>>,
     /// Names of request headers that travel beside an event to a broker. Default: none.
     pub(super) forward_headers: Option<Vec<String>>,
+    /// Which senders may deliver events here by webhook: answers their handshake.
+    pub(super) webhook: Option<Allowed>,
     /// Names of policies, laid one over the other in this order.
     #[serde(rename = "use")]
     pub(super) uses: Option<Vec<Name>>,
@@ -237,7 +239,13 @@ pub(super) struct Redirect {
 #[serde(deny_unknown_fields)]
 pub(super) struct Embedded {}
 
-/// The levels that are built.
-fn ack_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "enum": ["replied", "published"] })
+/// The levels of [`Ack`] that are built: what the schema offers.
+#[derive(JsonSchema)]
+#[schemars(rename = "Ack", rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum AckBuilt {
+    /// The function's own answer.
+    Replied,
+    /// A broker or platform has taken the event.
+    Published,
 }

@@ -111,6 +111,7 @@ fn one(
     let headers = written.headers.as_ref().map_or_else(HeaderRules::default, |written| {
         headers::rules(written, &spot.field("headers"), &brings, report)
     });
+    check_webhook(&written, spot, report);
     let set_event = set_event(&written, spot, &brings, action.as_ref(), report);
     let forward_headers = forward_headers(&written, spot, action.as_ref(), report);
     let route = action.map(|action| Route {
@@ -124,6 +125,7 @@ fn one(
         headers,
         set_event,
         forward_headers,
+        webhook: written.webhook.clone(),
         place: spot.place(),
     });
     Some((name, route))
@@ -160,9 +162,8 @@ fn action(
         ["to", "respond", "redirect"].into_iter().filter(|action| spot.has(action)).collect();
     match actions.as_slice() {
         [] => {
-            // `to_all` and such have been named already.
-            let refused = ["to_all", "webhook"].iter().any(|key| spot.has(key));
-            if !refused {
+            // `to_all` has been refused already.
+            if !spot.has("to_all") {
                 report.error(
                     spot,
                     "does nothing with its requests",
@@ -320,13 +321,10 @@ fn location(to: &Template, spot: &Spot<'_>, report: &mut Report) {
     }
 }
 
-/// Whether every target of the route gets events.
+/// Whether a plain request becomes an event for every target of the route.
 fn gets_events(action: Option<&Action>) -> bool {
     let Some(Action::Forward(targets)) = action else { return false };
-    targets.iter().all(|target| {
-        takes_events(&target.upstream.target)
-            || matches!(target.format, Format::Binary | Format::Structured)
-    })
+    targets.iter().all(|target| matches!(target.format, Format::Binary | Format::Structured))
 }
 
 fn set_event(
@@ -373,6 +371,20 @@ fn set_event(
         }
     }
     all
+}
+
+/// A sender asks for the route that its deliveries, which are POST requests, will take.
+fn check_webhook(written: &written::Route, spot: &Spot<'_>, report: &mut Report) {
+    let Some(webhook) = &written.webhook else { return };
+    if webhook.origins.is_empty() {
+        let at = spot.field("webhook").field("origins");
+        report.error(&at, "allows nobody", "write an origin such as eventgrid.azure.net, or \"*\"");
+    }
+    let methods = written.matching.as_ref().and_then(|matching| matching.methods.as_ref());
+    if methods.is_some_and(|methods| !methods.iter().any(|method| method == "POST")) {
+        let message = "webhooks deliver by POST, which this route does not serve";
+        report.error(&spot.key("webhook"), message, "write `methods: [POST]`");
+    }
 }
 
 fn forward_headers(

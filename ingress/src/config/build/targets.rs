@@ -100,13 +100,11 @@ impl Common<'_, '_> {
         let Found { address, at, .. } = found?;
         let kind = &upstream.target;
         let format = self.format(form, kind, spot, report);
-        let brings = Brings {
-            event: self.brings.event
-                || format != Format::Auto && format != Format::Plain
-                || takes_events(kind),
-            ..self.brings.clone()
-        };
-        addresses::check(&address, kind, &brings, &at, report);
+        // An address that names the event has one made of a plain request.
+        let event = self.brings.event || matches!(format, Format::Binary | Format::Structured);
+        let brings = Brings { event, ..self.brings.clone() };
+        let with_event = Brings { event: event || takes_events(kind), ..brings.clone() };
+        addresses::check(&address, kind, &with_event, &at, report);
         let rewrite = self.rewrite(form, kind, spot, &brings, report);
         let preserve_host = self.for_http(
             "preserve_host",

@@ -243,6 +243,9 @@ fn show_route(route: &Route, out: &mut String) {
     if !route.forward_headers.is_empty() {
         writeln!(out, "  forward_headers {:?}", route.forward_headers).unwrap();
     }
+    if let Some(webhook) = &route.webhook {
+        writeln!(out, "  {webhook:?}").unwrap();
+    }
     writeln!(out, "  {:?}", route.policy).unwrap();
     let near = route.policy_from.iter().filter(|(_, from)| *from != "policies.default");
     for (leaf, from) in near {
