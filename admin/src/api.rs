@@ -149,3 +149,6 @@ async fn read<T: DeserializeOwned>(request: Request<Received>) -> Result<T, Prob
     serde_json::from_slice(&bytes)
         .map_err(|error| Problem::new(Class::BadRequest, format!("the body: {error}")))
 }
+
+#[cfg(test)]
+mod tests;

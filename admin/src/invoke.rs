@@ -121,10 +121,12 @@ pub fn prepare(table: &Table, asked: &Asked) -> Result<Prepared, Problem> {
     let mut call = Call::new(function, Body::empty(), Instant::now() + within);
     call.head = head(asked, &event)?;
     call.ack = ack(asked, &upstream)?;
-    call.format = match event.context {
+    call.format = match (&event.context, upstream.target.default_format()) {
         // Data alone stays data alone: no attributes are made up for it.
-        Context::Plain if grammar != Grammar::Path => Format::Plain,
-        _ => upstream.target.default_format(),
+        (Context::Plain, Format::Binary | Format::Structured) => Format::Plain,
+        // There are no headers to pass on that an event could have come with.
+        (Context::Event(..), Format::Auto) => Format::Binary,
+        (_, default) => default,
     };
     call.identity =
         event.attributes().map(|event| Identity::of("", None, &event.source, &event.id));
@@ -155,7 +157,8 @@ pub async fn run(live: &dyn Live, prepared: Prepared) -> Result<Outcome, Fault> 
 /// # Errors
 /// If its body is too large or breaks off. The function has run by then.
 pub async fn outcome(reply: Reply) -> Result<Outcome, Fault> {
-    let ok = reply.verdict == Verdict::Ok;
+    // A function that refuses has given its answer, but it did not do what it was called for.
+    let ok = reply.verdict == Verdict::Ok && !reply.head.status.is_client_error();
     if let Some(receipt) = reply.receipt {
         let receipt = serde_json::to_value(&*receipt).ok();
         return Ok(Outcome { ok, receipt, ..Outcome::default() });

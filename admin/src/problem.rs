@@ -53,6 +53,7 @@ impl IntoResponse for Problem {
             "detail": self.0.detail,
             "code": self.0.name(),
             "ran": self.0.ran,
+            "retry": ingress::problem::retry(&self.0),
         });
         let mut response = (status, body.to_string()).into_response();
         response

@@ -90,7 +90,7 @@ fn read_file(path: &Path) -> Result<File, Stop> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(File { name, text }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Stop::unusable(format!(
-            "there is no file {name}; make one with `gusset init http > {name}`"
+            "there is no file or folder {name}; `gusset init http > FILE` makes one to begin with"
         ))),
         Err(error) => Err(Stop::unusable(format!("cannot read {name}: {error}"))),
     }

@@ -1,6 +1,6 @@
 //! Listens to a topic of an upstream, whichever kind it is.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use admin::topics::{Arrived, Followed, Told};
 use futures_util::{StreamExt as _, stream};
@@ -12,6 +12,10 @@ use invokers::{
     nats,
 };
 use schemas::{Class, Fault};
+use tokio::time::timeout;
+
+/// How long it may take to start listening. Every server of a cluster gets its share of it.
+const WITHIN: Duration = Duration::from_secs(10);
 
 /// Listens to a topic. Once this returns, everything that is published from then on is heard.
 ///
@@ -43,7 +47,9 @@ pub(crate) async fn follow(
             Ok(heard.boxed())
         }
         Target::Nats(target) => {
-            let following = nats::follow(target, &tools, &topic).await?;
+            let following = timeout(WITHIN, nats::follow(target, &tools, &topic))
+                .await
+                .map_err(|_| Fault::new(Class::Timeout, "the NATS server took too long"))??;
             let heard = stream::unfold(following, async |mut following| {
                 let told = following.next().await?;
                 Some((

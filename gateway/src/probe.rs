@@ -1,9 +1,9 @@
-//! Do the upstreams of a table answer? Connects to each and sends nothing.
+//! Do the upstreams of a table answer?
 
 use ingress::Table;
-use invokers::Tools;
+use invokers::{Tools, probe};
 
-/// What came of connecting to one place.
+/// What came of connecting to one place of an upstream.
 #[derive(Debug)]
 pub(crate) struct Probed {
     pub(crate) upstream: String,
@@ -18,14 +18,17 @@ pub(crate) struct Probed {
 pub(crate) async fn all(table: &Table, tools: &Tools) -> Vec<Probed> {
     let mut all = Vec::new();
     for upstream in &table.upstreams {
-        for (at, outcome) in invokers::probe::probe(&upstream.target, tools).await {
-            all.push(Probed {
-                upstream: upstream.name.to_string(),
-                kind: upstream.target.kind(),
-                at,
-                outcome,
-            });
-        }
+        let probed = probe::probe(&upstream.target, tools).await;
+        all.extend(probed.into_iter().map(|probed| Probed {
+            upstream: upstream.name.to_string(),
+            kind: upstream.target.kind(),
+            at: probed.at,
+            outcome: match probed.outcome {
+                Ok(()) => Ok("connected".to_owned()),
+                // The whole chain: whoever checks wants to know, and no cause holds a secret.
+                Err(fault) => Err(fault.chain()),
+            },
+        }));
     }
     all
 }

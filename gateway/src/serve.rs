@@ -64,12 +64,10 @@ pub(crate) fn serve(
         Signals::new()?
     };
     let table = Arc::new(service.table);
-    let listener = control
-        .block_on(TcpListener::bind(table.admin))
-        .map_err(|error| {
-            let said = format!("cannot listen on {} (admin): {error}", table.admin);
-            refuse(&io::Error::new(error.kind(), said))
-        })?;
+    let listener = control.block_on(TcpListener::bind(table.admin)).map_err(|error| {
+        let said = format!("cannot listen on {} (admin): {error}", table.admin);
+        refuse(&io::Error::new(error.kind(), said))
+    })?;
     let admin = listener.local_addr()?;
     let settings = Settings { cores: service.cores, records: service.records };
     let plane = Plane::start(Arc::clone(&table), service.tools.clone(), settings)

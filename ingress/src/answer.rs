@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use schemas::{Ack, Attributes, Body, Class, Fault, Ran, Receipt, Reply};
+use schemas::{Ack, Attributes, Body, Fault, Ran, Receipt, Reply};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -75,35 +75,11 @@ impl<'a> Problem<'a> {
             code: fault.name(),
             request_id: None,
             ran: fault.ran,
-            retry: retry(fault),
+            retry: problem::retry(fault),
             event,
             attempts: None,
             results: None,
         }
-    }
-}
-
-/// Whether the same request may be sent again: `safe` when it surely did nothing and might do
-/// better, `same-id-only` when it may have run (the same id lets the target tell), `no` when it
-/// would fail in the same way.
-fn retry(fault: &Fault) -> &'static str {
-    match (fault.class, fault.ran) {
-        (_, Ran::Maybe) => "same-id-only",
-        (
-            Class::RequestTimeout
-            | Class::RateLimited
-            | Class::Overloaded
-            | Class::BreakerOpen
-            | Class::ConnectFailed
-            | Class::Unavailable
-            | Class::NoResponders
-            | Class::Throttled
-            | Class::Timeout
-            | Class::UpstreamAuth
-            | Class::FunctionNotDeployed,
-            Ran::No,
-        ) => "safe",
-        _ => "no",
     }
 }
 

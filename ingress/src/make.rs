@@ -257,7 +257,7 @@ impl Changes {
                     .code("placeholder_invalid")
                     .because(error)
             })?;
-            Ok((name.clone(), value))
+            Ok::<_, Fault>((name.clone(), value))
         };
         let mut all = Self::default();
         for rule in rules {

@@ -1,7 +1,7 @@
 //! Problem documents (RFC 9457). The only file that names a status for a class.
 
 use http::StatusCode;
-use schemas::Class;
+use schemas::{Class, Fault, Ran};
 
 /// The status that a caller gets for a failure of this class.
 #[must_use]
@@ -66,6 +66,31 @@ pub fn title(class: Class) -> &'static str {
         Class::Timeout => "The upstream took too long",
         Class::Cancelled => "The caller left",
         Class::Internal => "The gateway failed",
+    }
+}
+
+/// Whether the same request may be sent again: `safe` when it surely did nothing and might do
+/// better, `same-id-only` when it may have run (the same id lets the target tell), `no` when it
+/// would fail in the same way.
+#[must_use]
+pub fn retry(fault: &Fault) -> &'static str {
+    match (fault.class, fault.ran) {
+        (_, Ran::Maybe) => "same-id-only",
+        (
+            Class::RequestTimeout
+            | Class::RateLimited
+            | Class::Overloaded
+            | Class::BreakerOpen
+            | Class::ConnectFailed
+            | Class::Unavailable
+            | Class::NoResponders
+            | Class::Throttled
+            | Class::Timeout
+            | Class::UpstreamAuth
+            | Class::FunctionNotDeployed,
+            Ran::No,
+        ) => "safe",
+        _ => "no",
     }
 }
 

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Tools,
     client::{CONNECT_TIMEOUT, Client, Failed, Origin},
+    probe::Probed,
     tls::Tls,
 };
 
@@ -137,6 +138,11 @@ impl Lane {
             }
         }
     }
+}
+
+/// Connects to every endpoint of a service once, and sends nothing.
+pub async fn probe(target: &Target, tools: &Tools) -> Vec<Probed> {
+    Lane::new(target, tools).client.probe().await
 }
 
 /// What an HTTP service cannot be asked for.

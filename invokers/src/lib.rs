@@ -9,6 +9,7 @@ pub mod embedded;
 pub mod http;
 pub mod message;
 pub mod nats;
+pub mod probe;
 pub mod tls;
 
 use std::{fmt, rc::Rc, sync::Arc};

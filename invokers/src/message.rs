@@ -53,22 +53,27 @@ impl Message {
                 Class::UnsupportedMedia,
                 "a broker takes one event in a message; send the events of the batch one by one",
             )),
+            (Format::Binary, Context::Opaque(Mode::Structured)) => {
+                let event = cloudevents::read_structured(&data)
+                    .map_err(|malformed| Fault::new(Class::BadRequest, malformed.what))?;
+                let data = event.data.whole().unwrap_or_default();
+                let Context::Event(attributes, _) = event.context else { return Err(no_event()) };
+                Ok(Self { attributes: Some(*attributes), headers, data })
+            }
             (_, Context::Opaque(_)) | (Format::Binary | Format::Structured, Context::Plain) => {
-                Err(Fault::new(
-                    Class::Internal,
-                    "the target takes events, and the request was not made one",
-                ))
+                Err(no_event())
             }
         }
     }
 
-    /// The headers on the wire: the attributes by the CloudEvents NATS binding, then the others.
+    /// What goes over the wire: the attributes as headers by the CloudEvents NATS binding, the
+    /// other headers, and the data.
     #[must_use]
-    pub fn wire_headers(&self) -> Vec<(String, String)> {
-        let mut all =
-            self.attributes.as_ref().map(cloudevents::message_headers).unwrap_or_default();
-        all.extend(self.headers.iter().cloned());
-        all
+    pub fn into_wire(self) -> (Vec<(String, String)>, Bytes) {
+        let Some(attributes) = &self.attributes else { return (self.headers, self.data) };
+        let mut all = cloudevents::message_headers(attributes);
+        all.extend(self.headers);
+        (all, self.data)
     }
 
     /// Reads what came from the wire. Headers that look like attributes and are none stay headers.
@@ -139,6 +144,11 @@ fn json(attributes: &Attributes) -> serde_json::Map<String, serde_json::Value> {
         map.insert(name.clone(), value);
     }
     map
+}
+
+/// The ingress makes events of requests for targets that take events.
+fn no_event() -> Fault {
+    Fault::new(Class::Internal, "the target takes events, and the request was not made one")
 }
 
 fn structured() -> (String, String) {
@@ -250,6 +260,24 @@ mod tests {
                 assert_eq!(message.header("Content-Type"), Some(cloudevents::STRUCTURED_JSON));
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_document_that_nobody_has_read_is_passed_on_or_taken_apart() {
+        let document =
+            br#"{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{"a":1.10}}"#;
+        let opaque = |format| {
+            let mut call = call(format, Context::Opaque(Mode::Structured));
+            call.event.data = Body::from(Bytes::from_static(document));
+            call
+        };
+        let message = Message::of(&mut opaque(Format::Auto), 100).await.unwrap();
+        assert_eq!(message.data, &document[..]);
+        let message = Message::of(&mut opaque(Format::Binary), 100).await.unwrap();
+        assert_eq!(message.attributes.unwrap().kind, "t");
+        assert_eq!(message.data, r#"{"a":1.10}"#);
+        let mut bad = call(Format::Binary, Context::Opaque(Mode::Structured));
+        assert_eq!(Message::of(&mut bad, 100).await.unwrap_err().class, Class::BadRequest);
     }
 
     #[tokio::test]

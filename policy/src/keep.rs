@@ -3,31 +3,24 @@
 //! Nothing has to be kept for `connect`: a call of which not a byte was written comes back in its
 //! fault and is sent again as it is. For every other reason the first try has used the call up, so
 //! a copy is made before it. The common call is answered at the first try and pays for the copy in
-//! vain; so it is the cheapest that still loses nothing: the headers as a flat list (half the
-//! price of a `HeaderMap`'s clone, and the map is built again only if it is needed), a body that is
-//! here already as a second handle on the same bytes, and a body that still streams through a tee,
-//! which delays no byte of it.
+//! vain, so it is a cheap one: one clone of the headers, whose values share their bytes; of a body
+//! that is here already a second handle on it; and into a body that still streams goes a tee, which
+//! delays no byte.
 
-use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
+use std::{future::poll_fn, mem, pin::Pin, task::Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use http_body::Body as _;
-use schemas::{Body, Call, Event, Head};
+use http::header;
+use http_body::{Body as _, Frame};
+use schemas::{Body, BodyError, Call};
 
 use crate::{On, OnName, Retry, tee::Tee};
 
 /// A call, kept.
 pub(crate) struct Kept {
-    /// Everything but the headers and the data.
     call: Call,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    data: Data,
-}
-
-enum Data {
-    Whole(Bytes),
-    Streamed(Tee),
+    /// The body, if it is not whole in the call.
+    stream: Option<Tee>,
 }
 
 impl Kept {
@@ -38,77 +31,59 @@ impl Kept {
         if retry.attempts < 2 || !more_than_connect {
             return None;
         }
-        let data = match call.event.data.whole() {
-            Some(whole) => Data::Whole(whole),
-            None => keep_stream(call, retry.buffer_bytes).await?,
+        if let Some(call) = call.again() {
+            return Some(Self { call, stream: None });
+        }
+        let room = retry.buffer_bytes;
+        if room == 0 || call.event.data.size_hint().lower() > room as u64 {
+            return None;
+        }
+        let body = mem::take(&mut call.event.data);
+        // Who waits to be told to continue is told by the first look at the body, so that look is
+        // left to the try.
+        let look = !call.head.headers.contains_key(header::EXPECT);
+        let stream = match here(body, look).await {
+            Here::Whole(body) => {
+                call.event.data = body;
+                None
+            }
+            Here::Partly(ahead, rest) => Some(Tee::new(rest, ahead, room)),
         };
-        let headers = &call.head.headers;
-        let mut kept = Vec::with_capacity(headers.len());
-        kept.extend(headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-        Some(Self { call: without_parts(call), headers: kept, data })
+        let copy = call.again()?;
+        if let Some(tee) = &stream {
+            call.event.data = tee.first();
+        }
+        Some(Self { call: copy, stream })
     }
 
     /// The call once more; `None` if its body has grown too long to be kept.
     pub(crate) fn again(&self) -> Option<Call> {
-        let mut call = without_parts(&self.call);
-        call.event.data = match &self.data {
-            Data::Whole(whole) => Body::from(whole.clone()),
-            Data::Streamed(tee) => tee.again()?,
-        };
-        let mut headers = HeaderMap::with_capacity(self.headers.len());
-        for (name, value) in &self.headers {
-            headers.append(name.clone(), value.clone());
+        let mut call = self.call.again()?;
+        if let Some(tee) = &self.stream {
+            call.event.data = tee.again()?;
         }
-        call.head.headers = headers;
         Some(call)
     }
 }
 
-/// Keeps a body that is not whole. What of it is here already is taken without waiting: a short
-/// body often came together with its head, and is whole then.
-async fn keep_stream(call: &mut Call, room: usize) -> Option<Data> {
-    if room == 0 || call.event.data.size_hint().lower() > room as u64 {
-        return None;
-    }
-    let mut body = std::mem::take(&mut call.event.data);
-    // Who waits to be told to continue is told by the first look at the body, so that look is left
-    // to the try.
-    let ahead = if call.head.headers.contains_key(header::EXPECT) {
-        Poll::Pending
-    } else {
-        poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await
-    };
-    let ahead = match ahead {
-        Poll::Pending => None,
-        Poll::Ready(None) => return Some(Data::Whole(Bytes::new())),
-        Poll::Ready(Some(Ok(frame))) if frame.is_data() && body.is_end_stream() => {
-            let data = frame.into_data().unwrap_or_default();
-            call.event.data = Body::from(data.clone());
-            return Some(Data::Whole(data));
-        }
-        Poll::Ready(Some(frame)) => Some(frame),
-    };
-    let tee = Tee::new(body, ahead, room);
-    call.event.data = tee.first();
-    Some(Data::Streamed(tee))
+/// How much of a stream is here already.
+enum Here {
+    Whole(Body),
+    /// At most its first frame, and the rest.
+    Partly(Option<Result<Frame<Bytes>, BodyError>>, Body),
 }
 
-/// Everything of a call but its headers and its data.
-fn without_parts(call: &Call) -> Call {
-    Call {
-        event: Event { context: call.event.context.clone(), data: Body::empty() },
-        head: Head {
-            method: call.head.method.clone(),
-            uri: call.head.uri.clone(),
-            headers: HeaderMap::new(),
-        },
-        function: Arc::clone(&call.function),
-        ack: call.ack,
-        format: call.format,
-        deadline: call.deadline,
-        attempt: call.attempt,
-        avoid: call.avoid,
-        identity: call.identity,
-        upgrade: call.upgrade.clone(),
+/// Looks once, and waits for nothing: a short body often came together with its head.
+async fn here(mut body: Body, look: bool) -> Here {
+    if !look {
+        return Here::Partly(None, body);
+    }
+    match poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await {
+        Poll::Pending => Here::Partly(None, body),
+        Poll::Ready(None) => Here::Whole(Body::empty()),
+        Poll::Ready(Some(Ok(frame))) if frame.is_data() && body.is_end_stream() => {
+            Here::Whole(Body::from(frame.into_data().unwrap_or_default()))
+        }
+        Poll::Ready(ahead) => Here::Partly(ahead, body),
     }
 }

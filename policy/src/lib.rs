@@ -6,14 +6,14 @@
 mod attempt;
 mod backoff;
 mod config;
-mod tunnel;
 mod guard;
 mod keep;
 mod tee;
+mod tunnel;
 
 pub use attempt::{Attempted, attempt};
 pub use config::{
     Auth, BackoffWritten, LimitsWritten, On, OnName, Policy, Retry, RetryWritten, Written,
 };
-pub use tunnel::join;
 pub use guard::guard_body;
+pub use tunnel::join;

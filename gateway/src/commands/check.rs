@@ -18,7 +18,7 @@ const EXAMPLES: &str = "\
 Examples:
   gusset check -c gateway.yaml
   gusset check -c conf.d/ --format json
-  gusset check -c gateway.yaml --live         connects to every upstream, and sends nothing
+  gusset check -c gateway.yaml --live         connects to every upstream, and calls nothing
 
 Every problem is a line: file:line:column: path: what is wrong; what to write. Exit code 0: it is
 right; 1: it is not; 2: there is nothing to check, or with --live an upstream cannot be reached.";

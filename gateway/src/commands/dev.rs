@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Done {
     serve::serve(control, args.running.service(table, tools), |reached| {
         print::line(&match &args.config {
             Some(path) => args.greet_with(path, &samples),
-            None => args.greet(&samples, reached),
+            None => args.greet(&program(), &samples, reached),
         })
     })
 }
@@ -105,7 +105,7 @@ impl Args {
             .replace("$BUS", &bus)
     }
 
-    fn greet(&self, samples: &Samples, reached: &Reached) -> String {
+    fn greet(&self, program: &str, samples: &Samples, reached: &Reached) -> String {
         let gateway = reached.listeners.first().map_or(self.listen, |(_, address)| *address);
         let bus = match &self.nats {
             Some(_) => "your NATS server",
@@ -123,6 +123,7 @@ impl Args {
             .replace("$ECHO", &format!("http://{}", samples.echo))
             .replace("$RECEIVER", &format!("http://{}", samples.receiver))
             .replace("$BUS", bus)
+            .replace("$GUSSET", program)
             .replace("$FLAG", &admin_flag)
             .trim_end()
             .to_owned()
@@ -145,6 +146,17 @@ impl Args {
             writeln!(said, "  {name:<9} {what}").expect("writing to a text");
         }
         said
+    }
+}
+
+/// How this program was called, so that what is printed can be pasted where it is on no path.
+fn program() -> String {
+    let called = std::env::args().next().unwrap_or_default();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    match called.contains('/') {
+        true if called.chars().all(plain) => called,
+        true => format!("'{}'", called.replace('\'', r"'\''")),
+        false => "gusset".to_owned(),
     }
 }
 
@@ -197,7 +209,7 @@ mod tests {
             listeners: vec![("default".parse().unwrap(), "0.0.0.0:4000".parse().unwrap())],
             admin: "127.0.0.1:4003".parse().unwrap(),
         };
-        let said = args("gusset dev").greet(&samples(), &reached);
+        let said = args("gusset dev").greet("gusset", &samples(), &reached);
         for part in [
             "http://127.0.0.1:4000/echo",
             "http://127.0.0.1:4001",

@@ -108,7 +108,7 @@ fn in_words(asked: &Asked, explained: &Value) -> String {
         (None, _) => lines.push("  is served by no route".to_owned()),
     }
     if !explained["refused"].is_null() {
-        lines.push(format!("  {}", refusal(&explained["refused"])));
+        lines.push(format!("  refused with {}", refusal(&explained["refused"])));
     }
     if let Some(action) = explained["action"].as_str().filter(|action| *action != "forward") {
         lines.push(format!("  and answered here: {action}"));
@@ -157,7 +157,7 @@ fn policy(policy: &Value) -> Vec<(String, String)> {
 fn call(call: &Value) -> Vec<(String, String)> {
     let mut pairs = vec![("kind".to_owned(), text(&call["kind"]))];
     if !call["refused"].is_null() {
-        pairs.push(("refused".to_owned(), refusal(&call["refused"])));
+        pairs.push(("refused with".to_owned(), refusal(&call["refused"])));
         return pairs;
     }
     let mut put = |name: &str, value: &Value| {
@@ -183,12 +183,7 @@ fn call(call: &Value) -> Vec<(String, String)> {
 }
 
 fn refusal(refused: &Value) -> String {
-    format!(
-        "refused with {} {}: {}",
-        refused["status"],
-        text(&refused["code"]),
-        text(&refused["detail"])
-    )
+    format!("{} {}: {}", refused["status"], text(&refused["code"]), text(&refused["detail"]))
 }
 
 /// A value without the quotes of JSON.

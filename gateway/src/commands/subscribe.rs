@@ -82,10 +82,8 @@ pub(crate) fn run(args: &Args) -> Done {
                 let tools = Tools { secrets: std::sync::Arc::new(Secrets::new(folder)) };
                 let followed = follow::follow(upstream, topic.to_owned(), tools)
                     .await
-                    .map_err(|fault| Stop::failed(fault.detail.to_string()))?;
-                followed
-                    .map(|told| told.map_err(|fault| Stop::failed(fault.detail.to_string())))
-                    .boxed()
+                    .map_err(|fault| Stop::failed(fault.chain()))?;
+                followed.map(|told| told.map_err(|fault| Stop::failed(fault.chain()))).boxed()
             }
             None => over(&Admin::new(&args.source.admin)?, name, topic).await?,
         };

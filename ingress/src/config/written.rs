@@ -60,7 +60,8 @@ pub(super) struct Route {
     pub(super) set_event: Option<BTreeMap<String, String>>,
     /// Names of request headers that travel beside an event to a broker. Default: none.
     pub(super) forward_headers: Option<Vec<String>>,
-    /// Which senders may deliver events here by webhook: answers their handshake.
+    /// Which webhooks may deliver events here. Without it the handshake by which they ask is a
+    /// request like any other.
     pub(super) webhook: Option<Allowed>,
     /// Names of policies, laid one over the other in this order.
     #[serde(rename = "use")]

@@ -27,10 +27,12 @@ use self::{
     connect::Connector,
     pool::{Connection, Found, Pool},
 };
-use crate::{Tools, tls::Tls};
+use crate::{Tools, probe::Probed, tls::Tls};
 
 /// How long connecting may take, unless an upstream says otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+const PROBED_WITHIN: Duration = Duration::from_secs(600);
 
 /// One core's connections to one upstream.
 #[derive(Debug)]
@@ -146,6 +148,18 @@ impl Client {
                 None => Failed::Sent(broken(error.into_error())),
             }),
         }
+    }
+
+    /// Connects to every endpoint once, with TLS, and sends nothing.
+    pub async fn probe(&self) -> Vec<Probed> {
+        let mut all = Vec::new();
+        for place in self.places.iter() {
+            // The upstream's own time for connecting ends it long before.
+            let deadline = Instant::now() + PROBED_WITHIN;
+            let outcome = self.connector.connect(&place.origin, deadline).await.map(drop);
+            all.push(Probed { at: place.origin.url(), outcome });
+        }
+        all
     }
 
     /// Makes a connection. Boxed: it is rare, and its future is large.

@@ -72,6 +72,14 @@ impl Origin {
         })
     }
 
+    /// The URL as it was written, for people.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.https() { "https" } else { "http" };
+        let authority = String::from_utf8_lossy(self.authority.as_bytes());
+        format!("{scheme}://{authority}{}", self.base)
+    }
+
     /// Whether the connection is encrypted.
     #[must_use]
     pub fn https(&self) -> bool {

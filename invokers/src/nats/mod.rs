@@ -8,6 +8,7 @@ mod auth;
 mod config;
 mod follow;
 mod link;
+mod probe;
 mod refusal;
 mod reply;
 mod session;
@@ -24,6 +25,7 @@ use schemas::{Ack, Call, Class, Fault, Guarantee, Invoker, Receipt, Reply, templ
 pub use self::{
     config::{JetStream, Target, Urls, Written},
     follow::{Following, follow},
+    probe::probe,
 };
 use self::{
     link::Link,
@@ -66,16 +68,14 @@ impl Lane {
             Err(fault) => return Err(fault.unsent(call)),
         };
         let message = Message::of(&mut call, session.max_payload()).await?;
-        let headers = self.headers(&call, &message)?;
+        let (headers, data) = self.wire(&call, message)?;
         let sent = match (call.ack, self.target.jetstream) {
-            (Ack::Published, true) => self.store(&session, &call, headers, message.data).await,
-            (Ack::Published, false) => publish(&session, &call, headers, message.data).await,
-            (Ack::Replied, false) => {
-                match session.request(&call.function, headers, message.data).await {
-                    Ok(message) => reply::read(message),
-                    Err(refusal) => Err(refusal.into()),
-                }
-            }
+            (Ack::Published, true) => self.store(&session, &call, headers, data).await,
+            (Ack::Published, false) => publish(&session, &call, headers, data).await,
+            (Ack::Replied, false) => match session.request(&call.function, headers, data).await {
+                Ok(message) => reply::read(message),
+                Err(refusal) => Err(refusal.into()),
+            },
             (Ack::Replied, true) | (Ack::Stored, _) => {
                 Err(Fault::new(Class::Internal, "the upstream does not know this `ack`"))
             }
@@ -101,10 +101,11 @@ impl Lane {
         Ok(Reply::published(stored.receipt(&call.function, guarantee)))
     }
 
-    /// The headers of the message, and what JetStream is told with it.
-    fn headers(&self, call: &Call, message: &Message) -> Result<HeaderMap, Fault> {
+    /// The headers of the message and what JetStream is told with them, and the data.
+    fn wire(&self, call: &Call, message: Message) -> Result<(HeaderMap, Bytes), Fault> {
+        let (pairs, data) = message.into_wire();
         let mut headers = HeaderMap::new();
-        for (name, value) in message.wire_headers() {
+        for (name, value) in pairs {
             let value: async_nats::HeaderValue = value.parse().map_err(|_| unfit(&name))?;
             let name: async_nats::HeaderName = name.parse().map_err(|_| unfit(&name))?;
             headers.append(name, value);
@@ -118,7 +119,7 @@ impl Lane {
                 headers.insert("Nats-Expected-Stream", stream.as_str());
             }
         }
-        Ok(headers)
+        Ok((headers, data))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use async_nats::{Message, StatusCode as NatsStatus};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE};
-use schemas::{Body, Class, Fault, Ran, Reply, Verdict};
+use schemas::{Body, Class, Fault, Ran, Reply, Verdict, cloudevents};
 
 use super::stream::Stored;
 
@@ -84,7 +84,8 @@ fn answer_headers(headers: &[(String, String)]) -> Result<HeaderMap, Fault> {
                 continue;
             }
             None if lower == "ce-datacontenttype" => {
-                let decoded = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
+                let decoded = cloudevents::decode_value(value.as_bytes())
+                    .map_err(|_| odd("its ce-datacontenttype is not percent-encoded".to_owned()))?;
                 kind.get_or_insert(decoded.into_owned());
                 continue;
             }

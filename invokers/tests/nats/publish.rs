@@ -8,7 +8,8 @@ use schemas::{Attributes, Class, Format, Invoker as _, Ran};
 use serde_json::json;
 
 use crate::support::{
-    Secrets, Server, all, event, lane, on_core, plain_lane, publish, receipt, request, target,
+    Secrets, Server, all, event, lane, on_core, plain_lane, publish, receipt, request, subscribe,
+    target,
 };
 
 /// One user who may publish to `ok.>` and nothing else.
@@ -37,8 +38,7 @@ fn an_event_arrives_with_its_attributes_and_the_receipt_promises_nothing() {
         let lane = plain_lane(&server.url());
         assert_eq!(lane.state(), "idle");
         let client = async_nats::connect(server.url()).await.unwrap();
-        let mut heard = client.subscribe("orders.>").await.unwrap();
-        client.flush().await.unwrap();
+        let mut heard = subscribe(&client, "orders.>").await;
         let attributes = Attributes {
             id: "7".into(),
             source: "/shop".into(),
@@ -79,8 +79,7 @@ fn every_one_of_many_is_confirmed_and_seen() {
     on_core(async {
         let lane = plain_lane(&server.url());
         let client = async_nats::connect(server.url()).await.unwrap();
-        let mut heard = client.subscribe("t").await.unwrap();
-        client.flush().await.unwrap();
+        let mut heard = subscribe(&client, "t").await;
         let outcomes = all(&lane, (0..5000).map(|n| publish("t", n.to_string()))).await;
         assert!(outcomes.iter().all(Result::is_ok));
         let mut seen = HashSet::new();
@@ -96,8 +95,7 @@ fn what_the_server_refuses_is_never_confirmed() {
     on_core(async {
         let lane = as_user(&server, "few");
         let client = client(&server).await;
-        let mut heard = client.subscribe(">").await.unwrap();
-        client.flush().await.unwrap();
+        let mut heard = subscribe(&client, ">").await;
         // Refusals and confirmations cross on one connection, thousands at a time.
         let subject = |n: usize| if n.is_multiple_of(3) { "ok.t" } else { "no.t" };
         let calls = (0..6000).map(|n| {
@@ -139,7 +137,7 @@ fn a_user_without_its_inbox_is_told_what_to_allow() {
     let server = Server::start(ONLY_OK);
     on_core(async {
         let client = client(&server).await;
-        let mut service = client.subscribe("ok.service").await.unwrap();
+        let mut service = subscribe(&client, "ok.service").await;
         tokio::spawn(async move {
             while let Some(message) = service.next().await {
                 client.publish(message.reply.unwrap(), "pong".into()).await.unwrap();

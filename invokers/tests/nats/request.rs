@@ -6,7 +6,7 @@ use async_nats::{Client, HeaderMap, Message};
 use futures_util::StreamExt as _;
 use schemas::{Class, Invoker as _, Ran, Verdict};
 
-use crate::support::{Server, all, on_core, plain_lane, publish, request};
+use crate::support::{Server, all, on_core, plain_lane, publish, request, subscribe};
 
 /// Answers every request on the subject.
 async fn serve(
@@ -15,8 +15,7 @@ async fn serve(
     answer: impl Fn(&Message) -> (HeaderMap, String) + Send + 'static,
 ) -> Client {
     let client = async_nats::connect(server.url()).await.unwrap();
-    let mut requests = client.subscribe(subject).await.unwrap();
-    client.flush().await.unwrap();
+    let mut requests = subscribe(&client, subject).await;
     let answerer = client.clone();
     tokio::spawn(async move {
         while let Some(message) = requests.next().await {
@@ -109,8 +108,7 @@ fn a_call_that_is_dropped_leaves_the_connection_as_it_was() {
     on_core(async {
         let lane = plain_lane(&server.url());
         let client = async_nats::connect(server.url()).await.unwrap();
-        let mut silent = client.subscribe("silent").await.unwrap();
-        client.flush().await.unwrap();
+        let mut silent = subscribe(&client, "silent").await;
         for _ in 0..300 {
             let call = lane.call(request("silent", ""));
             drop(tokio::time::timeout(Duration::from_millis(1), call).await);

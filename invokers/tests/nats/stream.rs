@@ -6,7 +6,9 @@ use async_nats::Client;
 use schemas::{Call, Class, Identity, Invoker as _, Ran};
 use serde_json::{Value, json};
 
-use crate::support::{Server, all, on_core, plain_lane, publish, receipt, request, stream_lane};
+use crate::support::{
+    Server, all, on_core, plain_lane, publish, receipt, request, stream_lane, subscribe,
+};
 
 pub(crate) const JETSTREAM: &str = r#"jetstream { store_dir: "DIR/js" }"#;
 
@@ -160,8 +162,7 @@ fn somebody_who_answers_in_place_of_a_stream_is_not_believed() {
     on_core(async {
         use futures_util::StreamExt as _;
         let client = async_nats::connect(server.url()).await.unwrap();
-        let mut requests = client.subscribe("t").await.unwrap();
-        client.flush().await.unwrap();
+        let mut requests = subscribe(&client, "t").await;
         tokio::spawn(async move {
             while let Some(message) = requests.next().await {
                 client.publish(message.reply.unwrap(), "ok".into()).await.unwrap();

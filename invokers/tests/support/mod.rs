@@ -9,11 +9,13 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
+use async_nats::{Client, Subscriber};
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use invokers::{Tools, nats};
 use schemas::{
     Ack, Attributes, Body, Call, Context, Fault, FileRef, Format, Invoker as _, Mode, Reply,
@@ -21,7 +23,7 @@ use schemas::{
 };
 use tokio::{
     io::copy_bidirectional,
-    task::{JoinHandle, JoinSet, LocalSet},
+    task::{JoinSet, LocalSet},
 };
 
 /// A private nats-server on a free port, with a folder of its own. Killed when dropped.
@@ -129,35 +131,52 @@ fn pause(millis: u64) {
     std::thread::sleep(Duration::from_millis(millis));
 }
 
-/// A cable between the gateway and the server, which can be cut while the server lives on.
+/// A cable between the gateway and the server, which can be cut while the server lives on. It lies
+/// on a thread of its own, so that it can be cut between any two steps of a test.
 pub(crate) struct Cable {
     pub(crate) port: u16,
-    task: JoinHandle<()>,
-    to: SocketAddr,
+    orders: tokio::sync::mpsc::Sender<(Order, mpsc::Sender<()>)>,
+}
+
+enum Order {
+    /// End every connection and refuse new ones.
+    Cut,
+    /// Take connections again.
+    Mend,
+    /// End every connection, and go on taking new ones.
+    Jolt,
 }
 
 impl Cable {
-    pub(crate) async fn lay(server: &Server) -> Self {
+    pub(crate) fn lay(server: &Server) -> Self {
         let to = SocketAddr::from(([127, 0, 0, 1], server.port));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        Self { port, task: tokio::spawn(carry(listener, to)), to }
+        let (orders, taken) = tokio::sync::mpsc::channel(1);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(carry(listener, to, taken));
+        });
+        Self { port, orders }
     }
 
-    /// Ends every connection and refuses new ones.
-    pub(crate) async fn cut(&mut self) {
-        self.task.abort();
-        drop((&mut self.task).await);
+    pub(crate) fn cut(&self) {
+        self.order(Order::Cut);
     }
 
-    pub(crate) async fn mend(&mut self) {
-        let listener = loop {
-            if let Ok(listener) = tokio::net::TcpListener::bind(("127.0.0.1", self.port)).await {
-                break listener;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        };
-        self.task = tokio::spawn(carry(listener, self.to));
+    pub(crate) fn mend(&self) {
+        self.order(Order::Mend);
+    }
+
+    pub(crate) fn jolt(&self) {
+        self.order(Order::Jolt);
+    }
+
+    /// Returns when it is done; until then nothing else happens on this thread.
+    fn order(&self, order: Order) {
+        let (done, wait) = mpsc::channel();
+        self.orders.try_send((order, done)).unwrap();
+        wait.recv().unwrap();
     }
 
     pub(crate) fn url(&self) -> String {
@@ -165,14 +184,41 @@ impl Cable {
     }
 }
 
-async fn carry(listener: tokio::net::TcpListener, to: SocketAddr) {
+async fn carry(
+    listener: TcpListener,
+    to: SocketAddr,
+    mut orders: tokio::sync::mpsc::Receiver<(Order, mpsc::Sender<()>)>,
+) {
+    let here = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let mut listener = Some(tokio::net::TcpListener::from_std(listener).unwrap());
     let mut connections = JoinSet::new();
     loop {
-        let (mut from, _) = listener.accept().await.unwrap();
-        connections.spawn(async move {
-            let mut to = tokio::net::TcpStream::connect(to).await.unwrap();
-            drop(copy_bidirectional(&mut from, &mut to).await);
-        });
+        tokio::select! {
+            order = orders.recv() => {
+                let Some((order, done)) = order else { return };
+                match order {
+                    Order::Cut => {
+                        listener = None;
+                        connections.shutdown().await;
+                    }
+                    Order::Jolt => connections.shutdown().await,
+                    Order::Mend => {
+                        listener = Some(tokio::net::TcpListener::bind(here).await.unwrap());
+                    }
+                }
+                done.send(()).unwrap();
+            }
+            accepted = async { listener.as_ref().unwrap().accept().await },
+                if listener.is_some() =>
+            {
+                let (mut from, _) = accepted.unwrap();
+                connections.spawn(async move {
+                    let mut to = tokio::net::TcpStream::connect(to).await.unwrap();
+                    drop(copy_bidirectional(&mut from, &mut to).await);
+                });
+            }
+        }
     }
 }
 
@@ -285,6 +331,16 @@ pub(crate) async fn until_ok(lane: &Rc<nats::Lane>, call: impl Fn() -> Call) -> 
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Subscribes, and returns when the server knows: what is published anywhere from now on is heard.
+pub(crate) async fn subscribe(client: &Client, subject: &'static str) -> Subscriber {
+    let subscriber = client.subscribe(subject).await.unwrap();
+    let inbox = client.new_inbox();
+    let mut echo = client.subscribe(inbox.clone()).await.unwrap();
+    client.publish(inbox, Bytes::new()).await.unwrap();
+    echo.next().await.unwrap();
+    subscriber
 }
 
 /// What a receipt says, as the caller reads it.

@@ -1,8 +1,8 @@
 use std::{cell::RefCell, collections::VecDeque};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode};
-use http_body::Frame;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body::{Body as _, Frame};
 use proptest::prelude::*;
 use schemas::{Body, BodyError};
 use tokio::sync::mpsc;
@@ -175,6 +175,50 @@ async fn a_stream_is_not_held_back_and_is_sent_again_from_its_first_byte() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_is_here_already_is_whole() {
+    let (feed, body) = mpsc::channel(1);
+    let mut call = call(Method::POST, "");
+    call.event.data = Body::boxed(Known(Fed(body), 5));
+    feed.send(Bytes::from_static(b"hello")).await.unwrap();
+    let done = attempt(&Policy::default(), call, async |call: Call| {
+        assert_eq!(call.event.data.whole().unwrap(), "hello");
+        Ok(if call.attempt == 1 { throttled(None) } else { ok() })
+    })
+    .await;
+    assert_eq!((done.attempts, done.result.unwrap().verdict), (2, Verdict::Ok));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_100_is_not_told_to_go_on_before_the_try() {
+    let (feed, body) = mpsc::channel(1);
+    let mut call = call(Method::POST, "");
+    call.head.headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+    call.event.data = Body::boxed(Known(Fed(body), 5));
+    feed.send(Bytes::from_static(b"hello")).await.unwrap();
+    let done = attempt(&Policy::default(), call, async |call: Call| {
+        assert_eq!(feed.capacity(), 0, "the body was looked at");
+        assert_eq!(call.event.data.size_hint().exact(), Some(5));
+        Ok(ok())
+    })
+    .await;
+    assert_eq!(done.attempts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_known_to_be_longer_than_the_buffer_is_left_alone() {
+    let (feed, body) = mpsc::channel(1);
+    let mut call = call(Method::POST, "");
+    call.event.data = Body::boxed(Known(Fed(body), 1 << 20));
+    feed.send(Bytes::from_static(b"hello")).await.unwrap();
+    let done = attempt(&Policy::default(), call, async |mut call: Call| {
+        assert_eq!(next(&mut call.event.data).await, "hello");
+        Ok(throttled(None))
+    })
+    .await;
+    assert_eq!(done.attempts, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_longer_than_the_buffer_is_sent_once() {
     let (feed, body) = mpsc::channel(2);
     let mut call = call(Method::POST, "");
@@ -201,7 +245,7 @@ async fn a_try_that_is_over_is_cut_off_from_the_body() {
     let done = attempt(&Policy::default(), call, async |mut call: Call| {
         if call.attempt == 1 {
             let reader = tokio::spawn(async move {
-                poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut call.event.data), cx)).await
+                poll_fn(|cx| Pin::new(&mut call.event.data).poll_frame(cx)).await
             });
             tokio::task::yield_now().await;
             left.replace(Some(reader));
@@ -352,11 +396,33 @@ impl http_body::Body for Fed {
     }
 }
 
+/// A body of a declared length.
+struct Known(Fed, u64);
+
+impl http_body::Body for Known {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.0).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.1 -= frame.data_ref().unwrap().len() as u64;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.1 == 0
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.1)
+    }
+}
+
 async fn next(body: &mut Body) -> Bytes {
-    poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut *body), cx))
-        .await
-        .unwrap()
-        .unwrap()
-        .into_data()
-        .unwrap()
+    poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await.unwrap().unwrap().into_data().unwrap()
 }

@@ -46,8 +46,9 @@ impl Common<'_, '_> {
         let to = self.spot.field("to");
         let written = self.route.to.as_ref()?.as_slice();
         let spots = to.items(report);
-        if written.is_empty() && to.node.is_some_and(|node| node.entries().is_empty()) {
-            if spots.is_empty() {
+        if written.is_empty() {
+            // A list of nothing but mistakes has been spoken of already.
+            if to.node.is_some_and(|node| node.children().next().is_none()) {
                 report.error(&to, "has no target", "write an address");
             }
             return None;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{file, load, offer};
-use crate::config::{node, parse, schema};
+use crate::config::{node, parse, schema, yaml};
 
 #[test]
 fn the_committed_schema_is_the_one_that_the_types_make() {
@@ -94,7 +94,7 @@ fn json(text: &str) -> Value {
 
 fn try_json(text: &str) -> Option<Value> {
     let mut problems = Vec::new();
-    let root = node::read(&file("x.yaml", text), &mut 0, &mut problems).ok()??;
+    let root = yaml::read(&file("x.yaml", text), &mut 0, &mut problems).ok()??;
     problems.is_empty().then(|| of_node(&root))
 }
 

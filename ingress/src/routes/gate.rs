@@ -1,0 +1,181 @@
+//! Leaves and gates: the routes of one host and one path. A gate holds those whose head conditions
+//! are the same, so that they are checked once however many event types are routed behind it.
+
+use std::{cmp::Reverse, collections::HashMap, sync::Arc};
+
+use schemas::Attributes;
+use smallvec::SmallVec;
+
+use super::{
+    Seen, conditions,
+    rank::{self, EventRank, EventTier, MethodRank},
+};
+use crate::{
+    Route,
+    table::{Match, TypeMatch},
+};
+
+/// The routes of one host and one path.
+#[derive(Debug)]
+pub(super) struct Leaf {
+    gates: Vec<Gate>,
+}
+
+/// The routes of a leaf whose head conditions and priority are the same.
+#[derive(Debug)]
+pub(super) struct Gate {
+    first: Arc<Route>,
+    /// The route without a condition on the event. There is one at most, as two would clash.
+    plain: Option<Arc<Route>>,
+    events: Option<Box<Events>>,
+}
+
+/// Routes by the events that they are for. Each list is in order of rank.
+#[derive(Debug, Default)]
+struct Events {
+    exact: HashMap<Box<str>, Vec<Arc<Route>>>,
+    /// By the prefix's length, the longest first.
+    prefixes: Vec<(usize, HashMap<Box<str>, Vec<Arc<Route>>>)>,
+    other: Vec<Arc<Route>>,
+}
+
+impl Leaf {
+    /// A leaf of routes between which something decides.
+    pub(super) fn new(routes: impl Iterator<Item = Arc<Route>>) -> Self {
+        let mut gates: Vec<Vec<Arc<Route>>> = Vec::new();
+        let mut known: HashMap<Vec<String>, usize> = HashMap::new();
+        for route in routes {
+            let at = *known.entry(head_key(&route.matching)).or_insert(gates.len());
+            match gates.get_mut(at) {
+                Some(gate) => gate.push(route),
+                None => gates.push(vec![route]),
+            }
+        }
+        Self { gates: gates.into_iter().filter_map(Gate::new).collect() }
+    }
+
+    /// The gates that a request passes; none unless `lead`, if there is one, is among them.
+    /// Notes whether a gate shuts for the method alone.
+    pub(super) fn open<'t>(
+        &'t self,
+        seen: &Seen<'_>,
+        lead: Option<&Gate>,
+        method_missed: &mut bool,
+    ) -> SmallVec<[(MethodRank, &'t Gate); 4]> {
+        let mut open = SmallVec::new();
+        for gate in &self.gates {
+            let matching = gate.head();
+            match MethodRank::of(&matching.methods, seen.method) {
+                Some(method) if conditions::hold(matching, seen) => open.push((method, gate)),
+                None if !*method_missed => *method_missed = conditions::hold(matching, seen),
+                Some(_) | None => {}
+            }
+        }
+        let led_by = |lead: &Gate| {
+            open.iter().any(|&(_, gate): &(MethodRank, &Gate)| std::ptr::eq(gate, lead))
+        };
+        if !lead.is_none_or(led_by) {
+            open.clear();
+        }
+        open
+    }
+
+    /// What the gates ask for.
+    pub(super) fn matches(&self) -> impl Iterator<Item = &Match> {
+        self.gates.iter().map(Gate::head)
+    }
+
+    /// The gates.
+    pub(super) fn gates(&self) -> &[Gate] {
+        &self.gates
+    }
+}
+
+/// Equal keys: equal head conditions, and equal priority. The order of conditions does not count.
+fn head_key(matching: &Match) -> Vec<String> {
+    let mut key = vec![matching.priority.to_string()];
+    key.extend(matching.listeners.iter().map(|name| format!("listener {name}")));
+    key.extend(matching.methods.iter().map(|method| format!("method {method}")));
+    key.extend(matching.headers.iter().map(|header| format!("header {header:?}")));
+    key.extend(matching.query.iter().map(|parameter| format!("query {parameter:?}")));
+    key.sort();
+    key
+}
+
+impl Gate {
+    /// A gate of routes with the same head conditions, if there are any.
+    fn new(mut routes: Vec<Arc<Route>>) -> Option<Self> {
+        routes.sort_by_key(|route| {
+            (Reverse(EventRank::of(route.matching.event.as_ref())), route.name.clone())
+        });
+        let first = routes.iter().min_by_key(|route| &route.name)?.clone();
+        let plain = routes.pop_if(|route| route.matching.event.is_none());
+        let events = (!routes.is_empty()).then(|| Box::new(Events::new(routes)));
+        Some(Self { first, plain, events })
+    }
+
+    /// What the head has to look like.
+    pub(super) fn head(&self) -> &Match {
+        &self.first.matching
+    }
+
+    /// The route whose name comes first.
+    pub(super) fn first(&self) -> &Arc<Route> {
+        &self.first
+    }
+
+    /// Whether a route behind it asks for an event.
+    pub(super) fn by_event(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// The route for this event, or for a request that is none.
+    pub(super) fn choose(&self, event: Option<&Attributes>) -> Option<&Arc<Route>> {
+        let by_event =
+            event.zip(self.events.as_ref()).and_then(|(event, routes)| routes.choose(event));
+        by_event.or(self.plain.as_ref())
+    }
+}
+
+impl Events {
+    /// The routes are in order of rank, so that each list is.
+    fn new(routes: Vec<Arc<Route>>) -> Self {
+        let mut events = Self::default();
+        for route in routes {
+            let rank = EventRank::of(route.matching.event.as_ref());
+            match route.matching.event.as_ref().and_then(|event| event.kind.clone()) {
+                Some(TypeMatch::Exact(kind)) => {
+                    events.exact.entry(kind.into()).or_default().push(route);
+                }
+                Some(TypeMatch::Prefix(prefix)) => {
+                    if events.prefixes.last().is_none_or(|(bytes, _)| *bytes != rank.prefix_bytes) {
+                        events.prefixes.push((rank.prefix_bytes, HashMap::new()));
+                    }
+                    let (_, same_length) = events.prefixes.last_mut().expect("one was pushed");
+                    same_length.entry(prefix.into()).or_default().push(route);
+                }
+                None => {
+                    debug_assert_eq!(rank.tier, EventTier::Other);
+                    events.other.push(route);
+                }
+            }
+        }
+        events
+    }
+
+    fn choose(&self, event: &Attributes) -> Option<&Arc<Route>> {
+        let kind = event.kind.as_str();
+        let exact = self.exact.get(kind);
+        let prefixes = self
+            .prefixes
+            .iter()
+            .filter_map(|(bytes, same_length)| same_length.get(kind.get(..*bytes)?));
+        exact.into_iter().chain(prefixes).chain([&self.other]).flatten().find(|route| {
+            route
+                .matching
+                .event
+                .as_ref()
+                .is_none_or(|condition| rank::filters_hold(condition, event))
+        })
+    }
+}
