@@ -19,7 +19,8 @@ fn is_hop(name: &HeaderName) -> bool {
         || *name == header::PROXY_AUTHENTICATE
 }
 
-/// Takes them out, with those that Connection names, but never framing, Host or Authorization.
+/// Takes them out, with those that Connection names, but never framing, Host or Authorization. That
+/// the caller takes trailers is said on: the gateway takes them too, and hands them through.
 pub(crate) fn strip(headers: &mut HeaderMap) {
     // Most requests have none, and one look over the names is cheaper than eight searches.
     if !headers.keys().any(is_hop) {
@@ -36,8 +37,18 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
                 .filter(|name| !KEPT.contains(name)),
         );
     }
+    let trailers = headers.get_all(header::TE).iter().any(|value| {
+        value
+            .to_str()
+            .unwrap_or_default()
+            .split(',')
+            .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+    });
     for name in go {
         headers.remove(name);
+    }
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
 }
 
@@ -73,9 +84,10 @@ mod tests {
     fn hop_by_hop_headers_go_and_framing_host_and_authorization_stay() {
         check(&[("host", "a"), ("accept", "b")], &["accept", "host"]);
         check(
-            &[("connection", "close, X-Mine"), ("x-mine", "1"), ("te", "trailers"), ("a", "b")],
+            &[("connection", "close, X-Mine"), ("x-mine", "1"), ("te", "gzip"), ("a", "b")],
             &["a"],
         );
+        check(&[("connection", "te"), ("te", "gzip, Trailers")], &["te"]);
         check(
             &[
                 ("connection", "host, authorization, content-length"),

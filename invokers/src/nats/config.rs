@@ -248,15 +248,7 @@ fn check_tls(tls: Option<&Tls>, wrong: &mut Wrong) {
             "is not built yet for nats; write that name as the host in url".to_owned(),
         ));
     }
-    match (&tls.certificate, &tls.key) {
-        (Some(_), None) => {
-            wrong.push(("tls.key".to_owned(), "is missing beside certificate".to_owned()));
-        }
-        (None, Some(_)) => {
-            wrong.push(("tls.certificate".to_owned(), "is missing beside key".to_owned()));
-        }
-        _ => {}
-    }
+    wrong.extend(tls.check());
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -332,8 +324,8 @@ mod tests {
         );
         check(
             json!({"url": "tls://a", "tls": {"key": {"env": "K"}}}),
-            "tls.certificate",
-            "missing",
+            "tls.key",
+            "has no certificate",
         );
         check(json!({"url": "nats://a", "connect_timeout": "0s"}), "connect_timeout", "is 0");
     }

@@ -7,8 +7,7 @@ use futures_util::StreamExt as _;
 use schemas::{Class, Fault};
 use tokio::sync::mpsc;
 
-use super::refusal::no_tls;
-use super::{config::Target, reply::pairs};
+use super::{config::Target, refusal::no_tls, reply::pairs};
 use crate::{Tools, message::Message};
 
 /// What is published to a subject from now on. The connection is made again when it is lost; what

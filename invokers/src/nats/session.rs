@@ -27,10 +27,9 @@ use futures_util::StreamExt as _;
 use schemas::Class;
 use tokio::{sync::oneshot, task::JoinSet};
 
-use super::refusal::no_tls;
 use super::{
     config::Target,
-    refusal::{Refusal, Why},
+    refusal::{Refusal, Why, no_tls},
     under_way::{Greeting, UnderWay},
 };
 use crate::Tools;

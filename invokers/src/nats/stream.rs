@@ -97,7 +97,7 @@ impl Stored {
     pub(super) fn receipt(self, subject: &str, guarantee: Guarantee) -> Receipt {
         let mut receipt = serde_json::Map::new();
         receipt.insert("stream".to_owned(), self.stream.into());
-        receipt.insert("seq".to_owned(), self.seq.into());
+        receipt.insert("sequence".to_owned(), self.seq.into());
         receipt.insert("subject".to_owned(), subject.into());
         if let Some(domain) = self.domain {
             receipt.insert("domain".to_owned(), domain.into());
@@ -223,7 +223,7 @@ mod tests {
             serde_json::to_value(receipt).unwrap(),
             serde_json::json!({
                 "ack": "published", "guarantee": "broker-disk", "duplicate": true,
-                "receipt": {"stream": "S", "seq": 7, "subject": "a.b", "domain": "d"}
+                "receipt": {"stream": "S", "sequence": 7, "subject": "a.b", "domain": "d"}
             })
         );
     }

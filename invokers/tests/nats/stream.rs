@@ -50,7 +50,7 @@ fn an_acknowledgement_names_the_stream_and_what_it_guarantees() {
             first,
             json!({
                 "ack": "published", "guarantee": "broker-memory", "duplicate": false,
-                "receipt": {"stream": "file", "seq": 1, "subject": "file"}
+                "receipt": {"stream": "file", "sequence": 1, "subject": "file"}
             }),
             "until the stream's storage is known, the weaker claim is made"
         );
@@ -106,7 +106,7 @@ fn the_same_event_is_stored_once_and_the_second_receipt_says_so() {
         let first = receipt(lane.call(identified("a", 1, "x")).await);
         let again = receipt(lane.call(identified("a", 1, "x")).await);
         assert_eq!((&first["duplicate"], &again["duplicate"]), (&json!(false), &json!(true)));
-        assert_eq!(first["receipt"]["seq"], again["receipt"]["seq"]);
+        assert_eq!(first["receipt"]["sequence"], again["receipt"]["sequence"]);
         // Another event, the same event for another subject, and no identity at all.
         for call in [identified("a", 2, "x"), identified("b", 1, "x"), publish("a", "x")] {
             assert_eq!(receipt(lane.call(call).await)["duplicate"], false);
@@ -184,7 +184,7 @@ fn many_are_acknowledged_each_with_its_own_place() {
         let outcomes = all(&lane, (0..3000).map(|n| publish("t", n.to_string()))).await;
         let places: std::collections::HashSet<u64> = outcomes
             .into_iter()
-            .map(|outcome| receipt(outcome)["receipt"]["seq"].as_u64().unwrap())
+            .map(|outcome| receipt(outcome)["receipt"]["sequence"].as_u64().unwrap())
             .collect();
         assert_eq!(places, (1..=3000).collect());
     });
