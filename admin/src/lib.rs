@@ -1,1 +1,58 @@
-//! The admin API on its own port: health, metrics, what is live, and the topics of the in-memory bus.
+//! The admin API on its own port: health, metrics, what is live, one-shot calls, and the events of
+//! a topic as they arrive.
+//!
+//! Start with [`Live`] (what the API needs of the running gateway; injected, so that this crate
+//! knows nothing of how it is run) and `api.rs` (every endpoint, in one list). The shapes that
+//! cross the wire are public, because the command line speaks them too, with or without a gateway.
+
+pub mod data;
+pub mod explain;
+pub mod invoke;
+pub mod topics;
+pub mod views;
+
+mod api;
+mod guard;
+mod page;
+mod problem;
+mod server;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use ingress::{Table, Upstream};
+use schemas::{Fault, Job, Name, Record};
+
+pub use problem::Problem;
+pub use server::serve;
+
+/// The running gateway, as the admin API sees it.
+pub trait Live: Send + Sync + 'static {
+    /// The table that requests are served from.
+    fn table(&self) -> Arc<Table>;
+
+    /// Where requests arrive.
+    fn addresses(&self) -> Vec<(Name, SocketAddr)>;
+
+    /// Whether every listener accepts. False from the start of a drain.
+    fn ready(&self) -> bool;
+
+    /// Hands a job to a data-plane core, or back if none has room.
+    ///
+    /// # Errors
+    /// The job itself.
+    fn run(&self, job: Job) -> Result<(), Box<Job>>;
+
+    /// All metrics in the Prometheus text format 0.0.4.
+    fn metrics(&self) -> String;
+
+    /// The newest records, the newest last.
+    fn records(&self) -> Vec<Record>;
+
+    /// Listens to a topic of an upstream. Ready once everything published from then on is seen.
+    fn follow(
+        &self,
+        upstream: Arc<Upstream>,
+        topic: String,
+    ) -> BoxFuture<'static, Result<topics::Followed, Fault>>;
+}

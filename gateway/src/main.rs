@@ -1,2 +1,8 @@
 //! The binary `gusset`.
-fn main() {}
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    gateway::cli::main()
+}

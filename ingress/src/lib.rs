@@ -3,12 +3,25 @@
 //!
 //! Start with `table.rs` (what a checked configuration is) and the ten steps in `steps.rs`.
 
+mod answer;
+mod batch;
 pub mod config;
+mod decode;
+pub mod explain;
 pub mod filters;
+mod hop;
+mod make;
+mod normalise;
+mod outgoing;
 pub mod plane;
 pub mod problem;
+mod recorder;
+mod reply;
 pub mod routes;
+mod steps;
 pub mod table;
+mod tunnel;
+mod values;
 
 pub use plane::{Plane, RecordFormat, Settings};
 pub use table::{Action, Destination, Listener, Route, Table, Upstream};

@@ -1,7 +1,7 @@
 //! Problem documents (RFC 9457). The only file that names a status for a class.
 
 use http::StatusCode;
-use schemas::Class;
+use schemas::{Class, Fault, Ran};
 
 /// The status that a caller gets for a failure of this class.
 #[must_use]
@@ -34,5 +34,79 @@ pub fn status(class: Class) -> StatusCode {
         // Nobody reads it; the number is the one that logs know for it.
         Class::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
         Class::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The class in a few words, the same in every problem of its kind.
+#[must_use]
+pub fn title(class: Class) -> &'static str {
+    match class {
+        Class::BadRequest => "The request is malformed",
+        Class::Unauthorized => "Authentication is needed",
+        Class::Forbidden => "This is not allowed",
+        Class::NotFound => "No route serves this request",
+        Class::MethodNotAllowed => "The method is not allowed here",
+        Class::RequestTimeout => "The request took too long to arrive",
+        Class::Conflict => "The request is in conflict with what is there",
+        Class::TooLarge => "The request is too large",
+        Class::UriTooLong => "The request's target is too long",
+        Class::HeadersTooLarge => "The request's headers are too large",
+        Class::UnsupportedMedia => "The format is not supported here",
+        Class::RateLimited => "Too many requests",
+        Class::Overloaded => "The gateway is overloaded",
+        Class::BreakerOpen => "The function's circuit breaker is open",
+        Class::ConnectFailed => "The upstream cannot be reached",
+        Class::Unavailable => "The upstream is unavailable",
+        Class::NoResponders => "Nobody takes this message",
+        Class::UpstreamAuth => "The upstream refuses the gateway's credentials",
+        Class::Throttled => "The upstream asks for fewer requests",
+        Class::UpstreamProtocol => "The upstream gave no valid answer",
+        Class::FunctionFailed => "The function failed",
+        Class::FunctionNotDeployed => "The function is not deployed",
+        Class::Timeout => "The upstream took too long",
+        Class::Cancelled => "The caller left",
+        Class::Internal => "The gateway failed",
+    }
+}
+
+/// Whether the same request may be sent again: `safe` when it surely did nothing and might do
+/// better, `same-id-only` when it may have run (the same id lets the target tell), `no` when it
+/// would fail in the same way.
+#[must_use]
+pub fn retry(fault: &Fault) -> &'static str {
+    match (fault.class, fault.ran) {
+        (_, Ran::Maybe) => "same-id-only",
+        (
+            Class::RequestTimeout
+            | Class::RateLimited
+            | Class::Overloaded
+            | Class::BreakerOpen
+            | Class::ConnectFailed
+            | Class::Unavailable
+            | Class::NoResponders
+            | Class::Throttled
+            | Class::Timeout
+            | Class::UpstreamAuth
+            | Class::FunctionNotDeployed,
+            Ran::No,
+        ) => "safe",
+        _ => "no",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_is_an_error_to_the_caller_and_none_of_our_credentials_is_theirs() {
+        for class in Class::ALL {
+            assert!(status(class).as_u16() >= 400, "{class:?}");
+            assert!(!title(class).is_empty());
+        }
+        assert_eq!(status(Class::UpstreamAuth), StatusCode::BAD_GATEWAY);
+        assert_eq!(status(Class::ConnectFailed), StatusCode::BAD_GATEWAY);
+        assert_eq!(status(Class::Timeout), StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(status(Class::Overloaded), StatusCode::SERVICE_UNAVAILABLE);
     }
 }

@@ -77,6 +77,8 @@ pub struct Route {
     pub set_event: Vec<(String, Template)>,
     /// Request headers that travel beside an event to a broker.
     pub forward_headers: Vec<HeaderName>,
+    /// Which webhooks may deliver here; none: the handshake is like any other request.
+    pub webhook: Option<schemas::cloudevents::webhook::Allowed>,
     /// Where it is written: file, line and column.
     pub place: String,
 }
@@ -228,4 +230,12 @@ pub struct HeaderChanges {
     pub set: Vec<(HeaderName, Template)>,
     /// Put beside what is there.
     pub add: Vec<(HeaderName, Template)>,
+}
+
+impl HeaderChanges {
+    /// Whether nothing changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
 }

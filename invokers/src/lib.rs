@@ -4,9 +4,12 @@
 //! nothing. Its lane is made from the target by a data-plane core, lazily, and owns that core's
 //! connections; it implements [`schemas::Invoker`].
 
+pub mod client;
 pub mod embedded;
 pub mod http;
+pub mod message;
 pub mod nats;
+pub mod probe;
 pub mod tls;
 
 use std::{fmt, rc::Rc, sync::Arc};
@@ -88,7 +91,7 @@ impl Target {
     #[must_use]
     pub fn lane(&self, tools: &Tools) -> Rc<dyn Invoker> {
         match self {
-            Self::Http(target) => Rc::new(http::Lane::new(Arc::clone(target), tools.clone())),
+            Self::Http(target) => Rc::new(http::Lane::new(target, tools)),
             Self::Nats(target) => Rc::new(nats::Lane::new(Arc::clone(target), tools.clone())),
             Self::Embedded(bus) => Rc::new(embedded::Lane::new(Arc::clone(bus))),
         }

@@ -1,15 +1,16 @@
 //! The policy as it is written, and as it is lived by.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use schemars::JsonSchema;
 use schemas::units::{Size, Span};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// A policy as a configuration writes it. What is left out comes from the next wider one: the
 /// route's `policy`, then `use` in order, then the upstream, then `policies.default`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Policy")]
 pub struct Written {
     /// How long a caller waits for the head of the answer, all tries together. Default 15s.
     pub timeout: Option<Span>,
@@ -24,11 +25,25 @@ pub struct Written {
     /// Whether the function may be called twice for one request, so that a call which may have run
     /// can be sent again. Default: as the method says (GET, HEAD, OPTIONS, PUT, DELETE are).
     pub idempotent: Option<bool>,
+    /// Who may call. Authentication is not built yet, so `none` is the only word, and it says what
+    /// is so anyhow: anybody may. It needs `public: true` beside it.
+    pub auth: Option<Auth>,
+    /// Says that anybody may call, and that this is meant; beside `auth: none`.
+    pub public: Option<bool>,
+}
+
+/// Who may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// Anybody.
+    None,
 }
 
 /// When a call is sent again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Retry")]
 pub struct RetryWritten {
     /// Every try counts, the first included: 1 never sends again. Default 2.
     pub attempts: Option<u32>,
@@ -44,6 +59,7 @@ pub struct RetryWritten {
 /// How long to wait between tries: a random time up to `base` doubled with every try, at most `max`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Backoff")]
 pub struct BackoffWritten {
     /// The bound of the first wait. Default 50ms.
     pub base: Option<Span>,
@@ -54,6 +70,7 @@ pub struct BackoffWritten {
 /// How large requests may be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Limits")]
 pub struct LimitsWritten {
     /// The body of a request that passes through. Default 10MiB.
     pub body: Option<Size>,
@@ -64,7 +81,7 @@ pub struct LimitsWritten {
 }
 
 /// What is worth another try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum On {
     /// A kind of failure.
@@ -159,7 +176,36 @@ impl Written {
             retry,
             limits,
             idempotent: self.idempotent.or(wider.idempotent),
+            auth: self.auth.or(wider.auth),
+            public: self.public.or(wider.public),
         }
+    }
+
+    /// The leaves that are written here, such as `retry.attempts`.
+    #[must_use]
+    pub fn leaves(&self) -> Vec<&'static str> {
+        let retry = self.retry.as_ref();
+        let backoff = retry.and_then(|retry| retry.backoff.as_ref());
+        let limits = self.limits.as_ref();
+        [
+            ("timeout", self.timeout.is_some()),
+            ("try_timeout", self.try_timeout.is_some()),
+            ("idle_timeout", self.idle_timeout.is_some()),
+            ("retry.attempts", retry.is_some_and(|retry| retry.attempts.is_some())),
+            ("retry.on", retry.is_some_and(|retry| retry.on.is_some())),
+            ("retry.backoff.base", backoff.is_some_and(|backoff| backoff.base.is_some())),
+            ("retry.backoff.max", backoff.is_some_and(|backoff| backoff.max.is_some())),
+            ("retry.buffer", retry.is_some_and(|retry| retry.buffer.is_some())),
+            ("limits.body", limits.is_some_and(|limits| limits.body.is_some())),
+            ("limits.event", limits.is_some_and(|limits| limits.event.is_some())),
+            ("limits.headers", limits.is_some_and(|limits| limits.headers.is_some())),
+            ("idempotent", self.idempotent.is_some()),
+            ("auth", self.auth.is_some()),
+            ("public", self.public.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(leaf, written)| written.then_some(leaf))
+        .collect()
     }
 
     /// Decides every field that is left out.
@@ -194,5 +240,96 @@ impl Written {
 impl Default for Policy {
     fn default() -> Self {
         Written::default().decide()
+    }
+}
+
+// By hand, as an untagged enum would only say that nothing fits.
+impl<'de> Deserialize<'de> for On {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl de::Visitor<'_> for Reader {
+            type Value = On;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a kind of failure such as connect, or a status")
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<On, E> {
+                OnName::deserialize(de::value::StrDeserializer::new(word)).map(On::Named)
+            }
+
+            fn visit_u64<E: de::Error>(self, status: u64) -> Result<On, E> {
+                match u16::try_from(status) {
+                    Ok(status @ (429 | 500..=599)) => Ok(On::Status(status)),
+                    _ => Err(E::custom(format!(
+                        "{status} is not a failure to repeat; write 429, or a status from 500 to 599"
+                    ))),
+                }
+            }
+        }
+
+        from.deserialize_any(Reader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(json: &str) -> Written {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn the_nearest_wins_leaf_by_leaf_and_lists_replace() {
+        let wide = written(
+            r#"{"timeout": "15s", "retry": {"attempts": 3, "on": ["connect", 503], "backoff": {"base": "50ms"}}}"#,
+        );
+        let near = written(
+            r#"{"timeout": "5s", "retry": {"on": ["timeout"], "backoff": {"max": "1s"}}, "limits": {"event": "2MiB"}}"#,
+        );
+        let policy = near.over(&wide).decide();
+        assert_eq!(policy.timeout, Duration::from_secs(5));
+        assert_eq!(policy.try_timeout, Duration::from_secs(10));
+        assert_eq!(policy.retry.attempts, 3);
+        assert_eq!(policy.retry.on, [On::Named(OnName::Timeout)]);
+        assert_eq!(policy.retry.backoff_base, Duration::from_millis(50));
+        assert_eq!(policy.retry.backoff_max, Duration::from_secs(1));
+        assert_eq!(policy.event_bytes_max, 2 << 20);
+        assert_eq!(policy.body_bytes_max, 10 << 20);
+        assert_eq!(near.leaves(), ["timeout", "retry.on", "retry.backoff.max", "limits.event"]);
+    }
+
+    #[test]
+    fn every_leaf_of_the_schema_is_a_leaf_of_the_code() {
+        let all = written(
+            r#"{"timeout": "1s", "try_timeout": "1s", "idle_timeout": "1s", "idempotent": true,
+                "auth": "none", "public": true,
+                "retry": {"attempts": 1, "on": [], "backoff": {"base": "1s", "max": "1s"}, "buffer": "1B"},
+                "limits": {"body": "1B", "event": "1B", "headers": "1B"}}"#,
+        );
+        fn leaves(value: &serde_json::Value, path: &str, out: &mut Vec<String>) {
+            for (key, value) in value.as_object().unwrap() {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                if value.is_object() { leaves(value, &path, out) } else { out.push(path) }
+            }
+        }
+        let mut expected = Vec::new();
+        leaves(&serde_json::to_value(&all).unwrap(), "", &mut expected);
+        let mut found: Vec<String> = all.leaves().into_iter().map(str::to_owned).collect();
+        expected.sort();
+        found.sort();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_status_that_is_no_failure_is_not_repeated() {
+        for word in ["200", "404", "600", "70000", "-1", "\"always\"", "true"] {
+            assert!(serde_json::from_str::<On>(word).is_err(), "{word}");
+        }
+        for word in ["429", "500", "599", "\"connect\"", "\"failed\""] {
+            assert!(serde_json::from_str::<On>(word).is_ok(), "{word}");
+        }
     }
 }

@@ -136,7 +136,30 @@ text_form!(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn every_address_that_is_read_is_printed_and_read_again_the_same(
+            text in "[a-z][a-z0-9-]{0,5}(/([ -~é/]|%7[bB]|%7D|%25|\\{[a-z]{1,3}\\*?\\}|\\{event\\.type\\}){0,9})?",
+        ) {
+            if let Ok(address) = text.parse::<Address>() {
+                let printed = address.to_string();
+                prop_assert_eq!(&printed.parse::<Address>().unwrap(), &address);
+                let json = serde_json::to_string(&address).unwrap();
+                prop_assert_eq!(serde_json::from_str::<Address>(&json).unwrap(), address);
+            }
+        }
+
+        #[test]
+        fn every_text_can_be_an_address_once_it_is_written_with_its_percents(text: String) {
+            let written = text.replace('%', "%25").replace('{', "%7B").replace('}', "%7D");
+            let address: Address = format!("bus/{written}").parse().unwrap();
+            prop_assert_eq!(address.function.literal(), Some(&*text));
+        }
+    }
 
     #[test]
     fn printing_and_parsing_agree() {

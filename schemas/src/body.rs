@@ -215,7 +215,51 @@ impl http_body::Body for Body {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
+
+    /// A stream of these frames that declares a length or none.
+    struct Frames(VecDeque<Frame<Bytes>>, Option<u64>);
+
+    impl http_body::Body for Frames {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            Poll::Ready(self.0.pop_front().map(Ok))
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            self.1.map_or_else(SizeHint::default, SizeHint::with_exact)
+        }
+    }
+
+    fn stream(frames: &[&'static str], length: Option<u64>) -> Body {
+        let frames = frames.iter().map(|data| Frame::data(Bytes::from_static(data.as_bytes())));
+        let end = Frame::trailers(http::HeaderMap::new());
+        Body::boxed(Frames(frames.chain([end]).collect(), length))
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_gathered_up_to_the_limit_and_not_sent_again() {
+        assert!(stream(&["a"], None).again().is_none());
+        for frames in [&["hello"][..], &["", "he", "", "llo"], &["h", "e", "l", "l", "o"]] {
+            assert_eq!(stream(frames, None).collect(5).await.unwrap(), "hello");
+            let over = stream(frames, None).collect(4).await;
+            assert!(matches!(over, Err(BodyError::TooLarge { limit: 4 })));
+        }
+        assert_eq!(stream(&[], None).collect(0).await.unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn a_declared_length_over_the_limit_is_refused_before_a_byte_is_read() {
+        let over = stream(&[], Some(6)).collect(5).await;
+        assert!(matches!(over, Err(BodyError::TooLarge { limit: 5 })));
+    }
 
     #[tokio::test]
     async fn a_whole_body_is_sent_again_and_over_the_limit_is_refused() {

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::{Ack, Body, Context, EndpointId, Event};
 
@@ -62,6 +63,20 @@ pub enum Format {
     Structured,
     /// The data alone, without attributes.
     Plain,
+}
+
+impl Identity {
+    /// Hashes who the event is. `route` is empty for an event that came by none.
+    #[must_use]
+    pub fn of(route: &str, principal: Option<&str>, source: &str, id: &str) -> Self {
+        let mut hash = Sha256::new();
+        // Each part with its length in front, or ("a", "bc") and ("ab", "c") would be the same.
+        for part in [route, principal.unwrap_or_default(), source, id] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        Self(hash.finalize().into())
+    }
 }
 
 impl Call {

@@ -1,5 +1,7 @@
 //! An event: what happened (its attributes) and its data.
 
+use std::borrow::Cow;
+
 use crate::Body;
 
 /// Something that happened, on its way to a function. The context of a plain HTTP request is not
@@ -69,11 +71,35 @@ pub enum Value {
     Boolean(bool),
 }
 
+impl Context {
+    /// The mode that an event came in; none for a plain request.
+    #[must_use]
+    pub fn mode(&self) -> Option<Mode> {
+        match self {
+            Self::Plain => None,
+            Self::Opaque(mode) | Self::Event(_, mode) => Some(*mode),
+        }
+    }
+}
+
 impl Attributes {
     /// The extension of this name.
     #[must_use]
     pub fn extension(&self, name: &str) -> Option<&Value> {
         self.extensions.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+}
+
+impl Value {
+    /// The value's canonical text (specification, "Type System").
+    #[must_use]
+    pub fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::String(text) => Cow::Borrowed(text),
+            Self::Integer(number) => Cow::Owned(number.to_string()),
+            Self::Boolean(true) => Cow::Borrowed("true"),
+            Self::Boolean(false) => Cow::Borrowed("false"),
+        }
     }
 }
 

@@ -2,24 +2,24 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode, uri::PathAndQuery};
 
 use crate::{Ack, Class};
 
-/// What happened to one request, written once its last byte has gone. It holds no header value, no
-/// query and no body, so there is nothing in it to redact.
+/// What happened to one request, written once its last byte has gone. It holds no header but
+/// the request id, and no body, so there is nothing in it to redact.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Microseconds since the Unix epoch at which the request arrived.
     pub at_us: u64,
-    /// The request id, which the answer carries too.
-    pub request_id: Arc<str>,
+    /// The request id, which the answer carries too. Shared with it, not copied.
+    pub request_id: HeaderValue,
     /// The peer that sent it.
     pub peer: Option<IpAddr>,
     /// The method.
     pub method: Method,
-    /// The path without the query, which may hold secrets.
-    pub path: Arc<str>,
+    /// The path; the query behind it may hold secrets and is never printed.
+    pub target: Option<PathAndQuery>,
     /// The route that served it, if one did.
     pub route: Option<Arc<str>>,
     /// The address as it is written in the configuration, never what it expands to.
@@ -44,4 +44,12 @@ pub struct Record {
     pub head_after: Duration,
     /// From the request's arrival to the answer's last byte.
     pub took: Duration,
+}
+
+impl Record {
+    /// The path without the query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.target.as_ref().map_or("*", PathAndQuery::path)
+    }
 }

@@ -80,15 +80,21 @@ pub enum Unfilled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grammar {
     /// A segment of a URL's path: percent-encoded. `{rest}` keeps the encoding that it came with.
+    /// Values never make a step `.` or `..`, nor a host by a second slash at the front.
     Path,
     /// A token of a NATS subject: no `.`, `*`, `>`, blank or control character, and not empty.
-    /// `event.type` may keep its dots.
+    /// `event.type` may keep its dots. Values never make a subject of the server's own (`$JS…`,
+    /// `_INBOX…`), nor one of more than [`SUBJECT_MAX`] bytes.
     Subject,
     /// A topic of the embedded bus: as a NATS subject.
     Topic,
     /// Text in a header or a redirect's query: no control character.
     Text,
 }
+
+/// The bytes that a filled subject may have. A server takes 4096 for the subject, the reply's subject
+/// and two numbers together, and closes the connection of a client that sends more.
+pub const SUBJECT_MAX: usize = 1024;
 
 /// The values that a request brings.
 pub trait Values {
@@ -147,7 +153,11 @@ impl Template {
                 }
             }
         }
-        if grammar.whole(&out) { Ok(out) } else { Err(Unfilled::Invalid(self.to_string())) }
+        let front = match self.pieces.first() {
+            Some(Piece::Literal(text)) => text,
+            Some(Piece::Placeholder(_)) | None => "",
+        };
+        if grammar.whole(front, &out) { Ok(out) } else { Err(Unfilled::Invalid(self.to_string())) }
     }
 }
 
@@ -162,11 +172,7 @@ impl Grammar {
             Self::Path => {
                 for (index, segment) in value.split('/').enumerate() {
                     if index > 0 {
-                        if !placeholder.many {
-                            out.push_str("%2F");
-                        } else {
-                            out.push('/');
-                        }
+                        out.push_str(if placeholder.many { "/" } else { "%2F" });
                     }
                     // A segment of dots would be read as a step through the tree.
                     if matches!(segment, "." | "..") {
@@ -177,26 +183,28 @@ impl Grammar {
                 !value.is_empty()
             }
             Self::Subject | Self::Topic => {
-                let dots = placeholder.many
-                    || matches!(&placeholder.source, Source::Event(name) if name == "type");
-                let separator = if placeholder.source == Source::Rest { '/' } else { '.' };
-                if placeholder.many && separator == '/' {
-                    // What a prefix left over: its segments become tokens.
-                    for (index, token) in value.split('/').enumerate() {
+                let of_path = matches!(placeholder.source, Source::Rest | Source::Path(_));
+                if placeholder.many && of_path {
+                    // What a path brings comes in segments; they become tokens.
+                    for (index, segment) in value.split('/').enumerate() {
                         if index > 0 {
                             out.push('.');
                         }
-                        let Ok(token) = percent_encoding::percent_decode_str(token).decode_utf8()
-                        else {
-                            return false;
+                        let segment = match placeholder.source {
+                            Source::Rest => {
+                                percent_encoding::percent_decode_str(segment).decode_utf8()
+                            }
+                            _ => Ok(Cow::Borrowed(segment)),
                         };
-                        if !is_token(&token) {
-                            return false;
+                        match segment {
+                            Ok(token) if is_token(&token) => out.push_str(&token),
+                            Ok(_) | Err(_) => return false,
                         }
-                        out.push_str(&token);
                     }
                     return true;
                 }
+                let dots = placeholder.many
+                    || matches!(&placeholder.source, Source::Event(name) if name == "type");
                 out.push_str(value);
                 if dots { value.split('.').all(is_token) } else { is_token(value) }
             }
@@ -207,15 +215,39 @@ impl Grammar {
         }
     }
 
-    /// Whether the filled text as a whole fits: a path parameter of `..` is refused above, but
-    /// `{a}{b}` could still make one of two dots.
-    fn whole(self, text: &str) -> bool {
+    /// Whether the filled text as a whole fits: each value does, but together with its neighbours
+    /// (`{a}{b}`) and at the front it may still be more than a token. `front` is the literal that
+    /// the template starts with: what is written there is meant.
+    fn whole(self, front: &str, text: &str) -> bool {
         match self {
-            Self::Path => !text.split('/').any(|segment| matches!(segment, "." | "..")),
-            Self::Subject | Self::Topic => text.is_empty() || text.split('.').all(is_token),
+            Self::Path => {
+                let host = |text: &str| text.starts_with("//") || text.starts_with("/\\");
+                !has_steps(text) && (!host(text) || host(front))
+            }
+            Self::Subject | Self::Topic => {
+                let of_the_server =
+                    |text: &str| text.starts_with('$') || text.split('.').next() == Some("_INBOX");
+                text.is_empty()
+                    || text.len() <= SUBJECT_MAX
+                        && text.split('.').all(is_token)
+                        && (!of_the_server(text) || of_the_server(front))
+            }
             Self::Text => true,
         }
     }
+}
+
+/// Whether a path has a step `.` or `..`, in any spelling that some server undoes: percent-encoded,
+/// behind a backslash for a slash, or before a parameter (`..;x`).
+fn has_steps(path: &str) -> bool {
+    if !path.contains(['.', '%']) {
+        return false;
+    }
+    let decoded: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
+    decoded
+        .split(|b| matches!(b, b'/' | b'\\'))
+        .filter_map(|segment| segment.split(|b| *b == b';').next())
+        .any(|segment| matches!(segment, b"." | b".."))
 }
 
 /// Whether this is one token of a NATS subject.
@@ -227,7 +259,8 @@ pub fn is_token(text: &str) -> bool {
             .any(|c| matches!(c, '.' | '*' | '>') || c.is_whitespace() || c.is_control())
 }
 
-/// What a path segment may hold as it is (RFC 3986, section 3.3, pchar).
+/// What a value in a path stands as it is: of what a segment may hold (RFC 3986, section 3.3) all but
+/// `&`, `+`, `;` and `=`, which some servers, and every query, take for more than text.
 const SEGMENT: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -235,15 +268,11 @@ const SEGMENT: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'!')
     .remove(b'$')
-    .remove(b'&')
     .remove(b'\'')
     .remove(b'(')
     .remove(b')')
     .remove(b'*')
-    .remove(b'+')
     .remove(b',')
-    .remove(b';')
-    .remove(b'=')
     .remove(b':')
     .remove(b'@');
 
@@ -305,7 +334,12 @@ impl FromStr for Placeholder {
         let source = match name.split_once('.') {
             None if name == "rest" => Source::Rest,
             None if word(name, b"") => Source::Path(name.to_owned()),
-            Some(("event", attribute)) if word(attribute, b"") => {
+            // An attribute's name is in lower case; the data is none.
+            Some(("event", attribute))
+                if attribute != "data"
+                    && !attribute.is_empty()
+                    && attribute.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) =>
+            {
                 Source::Event(attribute.to_owned())
             }
             Some(("query", parameter)) if word(parameter, b"-.") => {
@@ -360,3 +394,6 @@ impl fmt::Display for Placeholder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,7 +131,19 @@ text_form!(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn every_unit_that_is_printed_is_read_again_the_same(number: u64, text: String) {
+            let span = Span(Duration::from_millis(number));
+            prop_assert_eq!(span.to_string().parse::<Span>().unwrap(), span);
+            prop_assert_eq!(Size(number).to_string().parse::<Size>().unwrap(), Size(number));
+            drop((text.parse::<Span>(), text.parse::<Size>()));
+        }
+    }
 
     #[test]
     fn units_read_and_print_the_same() {

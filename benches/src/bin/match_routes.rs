@@ -154,6 +154,7 @@ fn route(index: usize, matching: Match) -> Arc<Route> {
         headers: HeaderRules::default(),
         set_event: Vec::new(),
         forward_headers: Vec::new(),
+        webhook: None,
         place: String::new(),
     })
 }

@@ -1,1 +1,83 @@
 //! The configuration: one dialect, read from files into a [`Table`](crate::Table).
+//!
+//! [`parse`] is pure: text in, a checked table or all that is wrong out. It opens no connection
+//! and reads no file, no variable and no clock. The way of a file: `node.rs` (YAML with places),
+//! `de.rs` and `written.rs` (the types), `build/` (checks, and the table).
+
+mod build;
+mod de;
+mod node;
+mod not_built;
+mod problem;
+mod schema;
+mod shape;
+mod spot;
+mod written;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use problem::Problem;
+pub use schema::schema;
+
+use crate::Table;
+
+/// A file of the configuration, read by somebody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its name, for messages.
+    pub name: String,
+    /// What is in it.
+    pub text: String,
+}
+
+/// What the program around the gateway has to offer to a configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Offer {
+    /// The bus in memory for upstreams of kind embedded; only `gusset dev` has one.
+    pub embedded: Option<Arc<invokers::embedded::Bus>>,
+}
+
+/// A configuration that is ready to serve.
+#[derive(Debug)]
+pub struct Loaded {
+    /// It, as the gateway lives by it.
+    pub table: Table,
+    /// What can be meant so, but probably is not.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads and checks a whole configuration: one file or several, whose mappings are put together
+/// and whose routes stand one after the other.
+///
+/// # Errors
+/// All that is wrong, in the order of the files and their lines. A file that is no YAML stops at
+/// the first error of its syntax; the other files are still checked.
+pub fn parse(files: &[File], offer: &Offer) -> Result<Loaded, Vec<Problem>> {
+    let mut report = spot::Report::default();
+    let mut next_id = 0;
+    let mut roots = Vec::new();
+    for file in files {
+        match node::read(file, &mut next_id, &mut report.problems) {
+            Ok(root) => roots.extend(root.map(|root| (file.name.as_str(), root))),
+            Err(problem) => report.problems.push(problem),
+        }
+    }
+    let tops: Vec<_> = roots.iter().map(|(file, root)| spot::Spot::top(file, root)).collect();
+    let table = build::table(files, &tops, offer, &mut report);
+    let order = |problem: &Problem| {
+        let file = files.iter().position(|file| file.name == problem.file);
+        (file, problem.line, problem.column)
+    };
+    report.problems.sort_by_key(order);
+    report.problems.dedup();
+    report.warnings.sort_by_key(order);
+    match table {
+        Some(table) if report.problems.is_empty() => {
+            Ok(Loaded { table, warnings: report.warnings })
+        }
+        _ => Err(report.problems),
+    }
+}

@@ -1,101 +1,152 @@
 //! NATS, core and JetStream.
+//!
+//! A lane owns one connection ([`link`], [`session`]). A call becomes a message and is published
+//! and confirmed, sent and replied to, or stored by JetStream and acknowledged, by what its `ack`
+//! and the upstream's `jetstream` say. docs/nats.md tells users what each of these promises.
 
-use std::sync::Arc;
+mod auth;
+mod config;
+mod follow;
+mod link;
+mod probe;
+mod refusal;
+mod reply;
+mod session;
+mod stream;
+mod under_way;
 
+use std::{cell::OnceCell, sync::Arc};
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use schemars::JsonSchema;
-use schemas::{Call, Fault, FileRef, Invoker, Name, Reply, Secret, units::Span};
-use serde::{Deserialize, Serialize};
+use schemas::{Ack, Call, Class, Fault, Guarantee, Invoker, Receipt, Reply, template::is_token};
 
-use crate::{Tools, tls::Tls};
-
-/// A NATS upstream as it is written.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Written {
-    /// The server, or a list of servers of one cluster: `nats://host:4222` or `tls://host:4222`.
-    pub url: Urls,
-    /// Publish to JetStream and wait for its acknowledgement: `true`, or the stream that must take it.
-    pub jetstream: Option<JetStream>,
-    /// The user name; with `password`.
-    pub username: Option<String>,
-    /// The password.
-    pub password: Option<Secret>,
-    /// A token.
-    pub token: Option<Secret>,
-    /// The seed of an nkey (`SU…`).
-    pub nkey: Option<Secret>,
-    /// A credentials file (`.creds`) with a JWT and a seed.
-    pub credentials: Option<FileRef>,
-    /// TLS settings. A `tls://` URL asks for TLS by itself.
-    pub tls: Option<Tls>,
-    /// How long connecting may take. Default 5s.
-    pub connect_timeout: Option<Span>,
-    /// Lets a credential go over plain text to an address that is not loopback.
-    pub allow_plaintext_credentials: Option<bool>,
-}
-
-/// One URL or a list of them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Urls {
-    /// One.
-    One(String),
-    /// Several.
-    Many(Vec<String>),
-}
-
-/// Whether and how JetStream is used.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum JetStream {
-    /// `true`: the stream is found by the subject.
-    On(bool),
-    /// The stream that must take the message, else it is refused.
-    Stream {
-        /// Its name.
-        stream: String,
-    },
-}
-
-/// A NATS upstream, checked.
-#[derive(Debug)]
-pub struct Target {
-    written: Written,
-}
-
-impl Target {
-    /// Checks what is written. Opens nothing.
-    ///
-    /// # Errors
-    /// Each thing that is wrong: the field's path below the upstream, and what to write.
-    pub fn build(_name: &Name, written: Written) -> Result<Self, Vec<(String, String)>> {
-        Ok(Self { written })
-    }
-
-    /// Whether messages go to JetStream.
-    #[must_use]
-    pub fn jetstream(&self) -> bool {
-        !matches!(self.written.jetstream, None | Some(JetStream::On(false)))
-    }
-}
+pub use self::{
+    config::{JetStream, Target, Urls, Written},
+    follow::{Following, follow},
+    probe::probe,
+};
+use self::{
+    link::Link,
+    refusal::Refusal,
+    session::Session,
+    stream::{Storages, Stored},
+};
+use crate::{Tools, message::Message};
 
 /// One core's connection.
 #[derive(Debug)]
 pub struct Lane {
-    _target: Arc<Target>,
+    target: Arc<Target>,
+    tools: Tools,
+    link: OnceCell<Link>,
+    storages: Storages,
 }
 
 impl Lane {
     /// Makes the lane; it connects with its first call.
     #[must_use]
-    pub fn new(target: Arc<Target>, _tools: Tools) -> Self {
-        Self { _target: target }
+    pub fn new(target: Arc<Target>, tools: Tools) -> Self {
+        Self { target, tools, link: OnceCell::new(), storages: Storages::default() }
+    }
+
+    /// `idle`, `connecting`, `up` or `down`.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        self.link.get().map_or("idle", Link::name)
+    }
+
+    async fn send(&self, mut call: Call) -> Result<Reply, Fault> {
+        if !call.function.split('.').all(is_token) {
+            return Err(Refusal::Subject.into());
+        }
+        let link =
+            self.link.get_or_init(|| Link::start(Arc::clone(&self.target), self.tools.clone()));
+        let session = match link.session().await {
+            Ok(session) => session,
+            Err(fault) => return Err(fault.unsent(call)),
+        };
+        let message = Message::of(&mut call, session.max_payload()).await?;
+        let (headers, data) = self.wire(&call, message)?;
+        let sent = match (call.ack, self.target.jetstream) {
+            (Ack::Published, true) => self.store(&session, &call, headers, data).await,
+            (Ack::Published, false) => publish(&session, &call, headers, data).await,
+            (Ack::Replied, false) => match session.request(&call.function, headers, data).await {
+                Ok(message) => reply::read(message),
+                Err(refusal) => Err(refusal.into()),
+            },
+            (Ack::Replied, true) | (Ack::Stored, _) => {
+                Err(Fault::new(Class::Internal, "the upstream does not know this `ack`"))
+            }
+        };
+        // The body is whole by now, so that what was not sent can go by another way.
+        sent.map_err(|fault| match fault.class {
+            Class::Unavailable if fault.ran == schemas::Ran::No => fault.unsent(call),
+            _ => fault,
+        })
+    }
+
+    /// Publishes to JetStream and waits for its acknowledgement.
+    async fn store(
+        &self,
+        session: &Arc<Session>,
+        call: &Call,
+        headers: HeaderMap,
+        data: Bytes,
+    ) -> Result<Reply, Fault> {
+        let answer = session.request(&call.function, headers, data).await?;
+        let stored = Stored::read(&answer)?;
+        let guarantee = self.storages.guarantee(&stored, session);
+        Ok(Reply::published(stored.receipt(&call.function, guarantee)))
+    }
+
+    /// The headers of the message and what JetStream is told with them, and the data.
+    fn wire(&self, call: &Call, message: Message) -> Result<(HeaderMap, Bytes), Fault> {
+        let (pairs, data) = message.into_wire();
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            let value: async_nats::HeaderValue = value.parse().map_err(|_| unfit(&name))?;
+            let name: async_nats::HeaderName = name.parse().map_err(|_| unfit(&name))?;
+            headers.append(name, value);
+        }
+        if self.target.jetstream {
+            if let Some(identity) = &call.identity {
+                let id = stream::message_id(identity, &self.target.name, &call.function);
+                headers.insert("Nats-Msg-Id", id);
+            }
+            if let Some(stream) = &self.target.stream {
+                headers.insert("Nats-Expected-Stream", stream.as_str());
+            }
+        }
+        Ok((headers, data))
     }
 }
 
 impl Invoker for Lane {
-    fn call(&self, _call: Call) -> LocalBoxFuture<'_, Result<Reply, Fault>> {
-        Box::pin(async { Err(Fault::new(schemas::Class::Internal, "not built yet")) })
+    fn call(&self, call: Call) -> LocalBoxFuture<'_, Result<Reply, Fault>> {
+        Box::pin(self.send(call))
     }
+}
+
+/// Publishes to core NATS and waits until the server has processed the message.
+async fn publish(
+    session: &Session,
+    call: &Call,
+    headers: HeaderMap,
+    data: Bytes,
+) -> Result<Reply, Fault> {
+    session.publish(&call.function, headers, data).await?;
+    let mut receipt = serde_json::Map::new();
+    receipt.insert("subject".to_owned(), (*call.function).into());
+    Ok(Reply::published(Receipt {
+        ack: Ack::Published,
+        guarantee: Guarantee::None,
+        duplicate: false,
+        receipt,
+    }))
+}
+
+fn unfit(name: &str) -> Fault {
+    Fault::new(Class::BadRequest, format!("the header {name} cannot be carried by a message"))
 }

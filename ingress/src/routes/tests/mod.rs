@@ -139,6 +139,7 @@ fn route(index: usize, rule: Rule) -> Route {
         headers: HeaderRules::default(),
         set_event: Vec::new(),
         forward_headers: Vec::new(),
+        webhook: None,
         place: String::new(),
     }
 }

@@ -1,0 +1,296 @@
+//! What the admin API says of the table and of requests, in words and shapes made for reading.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use ingress::{
+    Action, Destination, Route, Table, Upstream,
+    explain::{Leaf, leaves},
+    table::{Condition, EventMatch, Match, PathMatch, TypeMatch},
+};
+use schemas::{Ack, Attributes, Format, Record, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// A route.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RouteView {
+    /// Its name.
+    pub name: String,
+    /// Which requests it serves, in words.
+    pub serves: String,
+    /// What becomes of them, in words.
+    pub goes_to: String,
+    /// Its targets, if it has any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to: Vec<ToView>,
+    /// What it lives by, leaf by leaf.
+    pub policy: BTreeMap<String, Leaf>,
+    /// Where it is written: file, line and column.
+    pub place: String,
+}
+
+/// One of a route's targets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ToView {
+    /// Its address as written.
+    pub address: String,
+    /// The kind of its upstream.
+    pub kind: String,
+    /// Its share among the route's targets.
+    pub weight: u32,
+    /// What a caller is told.
+    pub ack: Ack,
+    /// What the target gets.
+    pub format: Format,
+}
+
+/// An upstream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UpstreamView {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// Where it is.
+    pub at: String,
+    /// What a caller can be told; the first is the default.
+    pub acks: Vec<Ack>,
+    /// What a target of it gets unless a route says otherwise.
+    pub format: Format,
+    /// What was written. Secrets are references here, never values.
+    pub written: serde_json::Value,
+}
+
+/// One request that has been served.
+#[derive(Clone, Debug, Serialize)]
+pub struct RecordView {
+    at_us: u64,
+    request_id: String,
+    peer: Option<String>,
+    method: String,
+    path: String,
+    route: Option<String>,
+    address: Option<String>,
+    status: Option<u16>,
+    class: Option<&'static str>,
+    code: Option<&'static str>,
+    ack: Option<Ack>,
+    attempts: u32,
+    bytes_in: u64,
+    bytes_out: u64,
+    head_after_us: u128,
+    took_us: u128,
+}
+
+/// Every route, in the order of the file.
+#[must_use]
+pub fn routes(table: &Table) -> Vec<RouteView> {
+    table.routes.iter().map(|route| self::route(route)).collect()
+}
+
+/// One route.
+#[must_use]
+pub fn route(route: &Route) -> RouteView {
+    let to = match &route.action {
+        Action::Forward(to) => to.iter().map(ToView::from).collect(),
+        Action::Respond { .. } | Action::Redirect { .. } => Vec::new(),
+    };
+    RouteView {
+        name: route.name.to_string(),
+        serves: serves(&route.matching),
+        goes_to: goes_to(&route.action),
+        to,
+        policy: leaves(route),
+        place: route.place.clone(),
+    }
+}
+
+/// Every upstream, sorted by name.
+#[must_use]
+pub fn upstreams(table: &Table) -> Vec<UpstreamView> {
+    table.upstreams.iter().map(|upstream| UpstreamView::from(&**upstream)).collect()
+}
+
+/// An event's attributes by name, `specversion` among them.
+#[must_use]
+pub fn attributes(event: &Attributes) -> serde_json::Map<String, serde_json::Value> {
+    let fixed = [
+        ("specversion", Some("1.0")),
+        ("id", Some(event.id.as_str())),
+        ("source", Some(event.source.as_str())),
+        ("type", Some(event.kind.as_str())),
+        ("subject", event.subject.as_deref()),
+        ("time", event.time.as_deref()),
+        ("datacontenttype", event.datacontenttype.as_deref()),
+        ("dataschema", event.dataschema.as_deref()),
+    ];
+    let extensions = event.extensions.iter().map(|(name, value)| {
+        let value = match value {
+            Value::String(text) => json!(text),
+            Value::Integer(number) => json!(number),
+            Value::Boolean(truth) => json!(truth),
+        };
+        (name.clone(), value)
+    });
+    fixed
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), json!(value?))))
+        .chain(extensions)
+        .collect()
+}
+
+impl From<&Destination> for ToView {
+    fn from(to: &Destination) -> Self {
+        Self {
+            address: to.label.to_string(),
+            kind: to.upstream.target.kind().to_owned(),
+            weight: to.weight,
+            ack: to.ack,
+            format: to.format,
+        }
+    }
+}
+
+impl From<&Upstream> for UpstreamView {
+    fn from(upstream: &Upstream) -> Self {
+        Self {
+            name: upstream.name.to_string(),
+            kind: upstream.target.kind().to_owned(),
+            at: match places(&upstream.written).join(", ") {
+                none if none.is_empty() => "in memory".to_owned(),
+                places => places,
+            },
+            acks: upstream.target.acks().to_vec(),
+            format: upstream.target.default_format(),
+            written: upstream.written.clone(),
+        }
+    }
+}
+
+impl From<Record> for RecordView {
+    fn from(record: Record) -> Self {
+        Self {
+            at_us: record.at_us,
+            request_id: String::from_utf8_lossy(record.request_id.as_bytes()).into_owned(),
+            peer: record.peer.map(|peer| peer.to_string()),
+            method: record.method.to_string(),
+            path: record.path().to_owned(),
+            route: record.route.map(|route| route.to_string()),
+            address: record.address.map(|address| address.to_string()),
+            status: record.status.map(|status| status.as_u16()),
+            class: record.class.map(schemas::Class::name),
+            code: record.code.or(record.class.map(schemas::Class::name)),
+            ack: record.ack,
+            attempts: record.attempts,
+            bytes_in: record.bytes_in,
+            bytes_out: record.bytes_out,
+            head_after_us: record.head_after.as_micros(),
+            took_us: record.took.as_micros(),
+        }
+    }
+}
+
+/// The URLs that an upstream was written with: `url` (one or a list) or `endpoints`.
+fn places(written: &serde_json::Value) -> Vec<String> {
+    ["url", "endpoints"]
+        .into_iter()
+        .filter_map(|field| written.get(field))
+        .flat_map(|value| match value {
+            serde_json::Value::Array(several) => several.clone(),
+            one => vec![one.clone()],
+        })
+        .filter_map(|url| url.as_str().map(str::to_owned))
+        .collect()
+}
+
+fn serves(matching: &Match) -> String {
+    let mut said: Vec<String> = Vec::new();
+    if !matching.methods.is_empty() {
+        let methods: Vec<&str> = matching.methods.iter().map(http::Method::as_str).collect();
+        said.push(methods.join("|"));
+    }
+    let mut place = matching.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join("|");
+    match &matching.path {
+        PathMatch::Any => {}
+        PathMatch::Pattern(pattern) => write!(place, "{pattern}").expect("writing to a text"),
+        PathMatch::Prefix(prefix) if prefix == "/" => place.push_str("/…"),
+        PathMatch::Prefix(prefix) => write!(place, "{prefix}[/…]").expect("writing to a text"),
+        PathMatch::Regex(regex) => write!(place, "~{regex}").expect("writing to a text"),
+    }
+    if !place.is_empty() {
+        said.push(place);
+    }
+    said.extend(matching.headers.iter().map(|(name, is)| format!("header {name} {}", words(is))));
+    said.extend(matching.query.iter().map(|(name, is)| format!("query {name} {}", words(is))));
+    said.extend(matching.event.as_ref().map(event));
+    if !matching.listeners.is_empty() {
+        let names: Vec<&str> = matching.listeners.iter().map(|name| name.as_str()).collect();
+        said.push(format!("on {}", names.join("|")));
+    }
+    if said.is_empty() { "everything".to_owned() } else { said.join(" ") }
+}
+
+fn event(matching: &EventMatch) -> String {
+    let kind = match &matching.kind {
+        None => "event".to_owned(),
+        Some(TypeMatch::Exact(kind)) => format!("event {kind}"),
+        Some(TypeMatch::Prefix(prefix)) => format!("event {prefix}*"),
+    };
+    match matching.filters.len() {
+        0 => kind,
+        1 => format!("{kind} with a filter"),
+        several => format!("{kind} with {several} filters"),
+    }
+}
+
+fn words(condition: &Condition) -> String {
+    match condition {
+        Condition::Present => "present".to_owned(),
+        Condition::Absent => "absent".to_owned(),
+        Condition::Exact(text) => format!("= {text}"),
+        Condition::Prefix(text) => format!("= {text}*"),
+        Condition::Regex(regex) => format!("~ {regex}"),
+    }
+}
+
+fn goes_to(action: &Action) -> String {
+    match action {
+        Action::Forward(to) => match to.as_slice() {
+            [only] => only.label.to_string(),
+            several => {
+                let all: Vec<String> =
+                    several.iter().map(|to| format!("{} ({})", to.label, to.weight)).collect();
+                all.join(", ")
+            }
+        },
+        Action::Respond { status, .. } => format!("responds {}", status.as_u16()),
+        Action::Redirect { to, status } => format!("redirects to {to} ({})", status.as_u16()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_shown_by_attribute() {
+        let event = Attributes {
+            id: "1".into(),
+            source: "/a".into(),
+            kind: "b".into(),
+            extensions: vec![("level".into(), Value::Integer(3))],
+            ..Attributes::default()
+        };
+        assert_eq!(
+            serde_json::Value::Object(attributes(&event)),
+            json!({"specversion": "1.0", "id": "1", "source": "/a", "type": "b", "level": 3})
+        );
+    }
+
+    #[test]
+    fn the_places_of_an_upstream_are_its_urls() {
+        assert_eq!(places(&json!({"url": "nats://a"})), ["nats://a"]);
+        assert_eq!(places(&json!({"endpoints": ["http://a", "http://b"]})).len(), 2);
+        assert!(places(&json!({"kind": "embedded"})).is_empty());
+    }
+}

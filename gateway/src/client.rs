@@ -1,0 +1,193 @@
+//! Speaks to the admin API of a running gateway.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, Uri, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use schemas::Body;
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::{net::TcpStream, time::timeout};
+
+use crate::cli::{Stop, arguments};
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+const ANSWER_BYTES_MAX: usize = 32 << 20;
+
+/// A gateway's admin API.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    authority: String,
+}
+
+/// An answer that was read whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) ok: bool,
+    pub(crate) body: Bytes,
+}
+
+/// What a problem document says.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Refusal {
+    pub(crate) detail: String,
+    #[serde(default)]
+    pub(crate) code: String,
+    #[serde(default)]
+    pub(crate) ran: String,
+}
+
+impl Admin {
+    /// Names the gateway to speak to.
+    pub(crate) fn new(argument: &arguments::Admin) -> Result<Self, Stop> {
+        let url = &argument.url;
+        let wrong = || {
+            Stop::unusable(format!(
+                "{url:?} is no admin URL; write http://HOST:PORT, such as http://127.0.0.1:8081"
+            ))
+        };
+        let uri: Uri = url.parse().map_err(|_| wrong())?;
+        let authority = uri.authority().ok_or_else(wrong)?;
+        let only_host = matches!(uri.path(), "" | "/") && uri.query().is_none();
+        if uri.scheme_str() != Some("http") || !only_host || authority.as_str().contains('@') {
+            return Err(wrong());
+        }
+        let port = authority.port_u16().unwrap_or(80);
+        Ok(Self { authority: format!("{}:{port}", authority.host()) })
+    }
+
+    /// Asks for a document.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Stop> {
+        self.ask(Method::GET, path, Bytes::new()).await?.document()
+    }
+
+    /// Asks, and reads the answer whole, whatever it is.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Answer, Stop> {
+        self.ask_within(ANSWER_WITHIN, method, path, body).await
+    }
+
+    /// The same, waiting so long for the answer.
+    pub(crate) async fn ask_within(
+        &self,
+        within: Duration,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Answer, Stop> {
+        let asked = async {
+            let response = self.open(method, path, body).await?;
+            let ok = response.status().is_success();
+            let body = Body::incoming(response.into_body(), None)
+                .collect(ANSWER_BYTES_MAX)
+                .await
+                .map_err(|error| self.silent(&error.to_string()))?;
+            Ok(Answer { ok, body })
+        };
+        timeout(within, asked)
+            .await
+            .map_err(|_| self.silent(&format!("no answer within {}s", within.as_secs())))?
+    }
+
+    /// Asks, and hands the answer over as it comes.
+    pub(crate) async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Stop> {
+        let stream = timeout(CONNECT_WITHIN, TcpStream::connect(&self.authority))
+            .await
+            .map_err(|_| self.absent("connecting took longer than 3s"))?
+            .map_err(|error| self.absent(&error.to_string()))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.silent(&error.to_string()))?;
+        // It ends with the answer's last byte, or with the runtime.
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, &self.authority)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| Stop::unusable(format!("{path:?} is no path: {error}")))?;
+        sender.send_request(request).await.map_err(|error| self.silent(&error.to_string()))
+    }
+
+    fn absent(&self, why: &str) -> Stop {
+        Stop::failed(format!(
+            "no gateway answers at http://{}: {why}; start one with `gusset dev` or `gusset run`, \
+             or name another with --admin",
+            self.authority
+        ))
+    }
+
+    fn silent(&self, why: &str) -> Stop {
+        Stop::failed(format!("the gateway at http://{} gave no answer: {why}", self.authority))
+    }
+}
+
+impl Answer {
+    /// The answer as a document.
+    pub(crate) fn document<T: DeserializeOwned>(&self) -> Result<T, Stop> {
+        if !self.ok {
+            return Err(Stop::failed(self.refusal().detail));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| {
+            Stop::failed(format!(
+                "the gateway answered what this version of gusset does not know: {error}"
+            ))
+        })
+    }
+
+    /// What the problem document says.
+    pub(crate) fn refusal(&self) -> Refusal {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| Refusal {
+            detail: "the answer is not that of a gusset gateway; is --admin right?".to_owned(),
+            code: String::new(),
+            ran: String::new(),
+        })
+    }
+}
+
+/// A runtime for one command.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Stop> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Lanes may keep tasks of their own on this thread.
+    Ok(tokio::task::LocalSet::new().block_on(&runtime, work))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_admin_url_is_a_host_and_a_port() {
+        let check = |url: &str| {
+            Admin::new(&arguments::Admin { url: url.to_owned() }).map(|admin| admin.authority)
+        };
+        assert_eq!(check("http://127.0.0.1:8081").unwrap(), "127.0.0.1:8081");
+        assert_eq!(check("http://localhost/").unwrap(), "localhost:80");
+        assert_eq!(check("http://[::1]:9").unwrap(), "[::1]:9");
+        for url in ["127.0.0.1:8081", "https://a:1", "http://u:p@a:1", "http://a:1/x", ""] {
+            assert!(matches!(check(url), Err(Stop::Failed(2, _))), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_that_is_not_there_is_said_with_what_to_do() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let admin = Admin { authority: free.to_string() };
+        let stop = block_on(admin.get::<()>("/readyz")).unwrap().unwrap_err();
+        let Stop::Failed(1, said) = stop else { panic!("{stop:?}") };
+        assert!(said.contains("gusset dev"), "{said}");
+    }
+}

@@ -1,0 +1,98 @@
+//! `gusset init`: a commented configuration to begin with.
+
+use crate::cli::{Done, Stop, print};
+
+const EXAMPLES: &str = "\
+Examples:
+  gusset init nats > gateway.yaml        HTTP in, NATS out
+  gusset init http > gateway.yaml        HTTP services behind one gateway
+  gusset schema > config.schema.json     what the first line of the file points an editor to";
+
+/// Print a commented configuration to begin with
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// What requests shall reach: http or nats
+    kind: String,
+}
+
+const TEMPLATES: [(&str, &str); 2] =
+    [("http", include_str!("../init/http.yaml")), ("nats", include_str!("../init/nats.yaml"))];
+
+/// Kinds that the dialect has a word for.
+const TO_COME: [&str; 16] = [
+    "lambda",
+    "azure-functions",
+    "google-functions",
+    "openfaas",
+    "knative",
+    "grpc",
+    "amqp",
+    "openapi",
+    "graphql",
+    "soap",
+    "kafka",
+    "sqs",
+    "sns",
+    "eventbridge",
+    "pubsub",
+    "mqtt",
+];
+
+/// Prints the file.
+pub(crate) fn run(args: &Args) -> Done {
+    print::line(template(&args.kind)?.trim_end())
+}
+
+fn template(kind: &str) -> Result<&'static str, Stop> {
+    if let Some((_, text)) = TEMPLATES.iter().find(|(name, _)| *name == kind) {
+        return Ok(text);
+    }
+    let known = "write http or nats";
+    Err(Stop::unusable(match kind {
+        "embedded" => {
+            "the bus in memory is not built yet outside `gusset dev`, which needs no file"
+                .to_owned()
+        }
+        _ if TO_COME.contains(&kind) => format!("the kind `{kind}` is not built yet; {known}"),
+        _ => format!("there is no kind `{kind}`; {known}"),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use ingress::config::{self, File, Offer};
+
+    use super::*;
+
+    #[test]
+    fn every_template_loads_and_leads_an_editor_to_the_schema() {
+        for (kind, text) in TEMPLATES {
+            assert!(text.starts_with("# yaml-language-server: $schema="), "{kind}");
+            let file = File { name: format!("{kind}.yaml"), text: text.to_owned() };
+            match config::parse(&[file], &Offer::default()) {
+                Ok(loaded) => assert!(
+                    loaded.warnings.is_empty() && !loaded.table.routes.is_empty(),
+                    "{kind}: {:?}",
+                    loaded.warnings
+                ),
+                Err(problems) => {
+                    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                    panic!("{kind}: {}", said.join("\n"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_built_is_refused_by_name() {
+        for (kind, part) in [
+            ("lambda", "`lambda` is not built yet"),
+            ("embedded", "gusset dev"),
+            ("x", "no kind `x`"),
+        ] {
+            let Err(Stop::Failed(2, said)) = template(kind) else { panic!("{kind}") };
+            assert!(said.contains(part), "{said}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The commands, one file each: its words, its help with examples, and what it does.
+
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod dev;
+pub(crate) mod explain;
+pub(crate) mod health;
+pub(crate) mod init;
+pub(crate) mod invoke;
+pub(crate) mod publish;
+pub(crate) mod routes;
+pub(crate) mod run;
+pub(crate) mod schema;
+pub(crate) mod subscribe;
+pub(crate) mod unbuilt;
+pub(crate) mod upstreams;

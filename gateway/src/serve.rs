@@ -1,0 +1,142 @@
+//! Runs a gateway, from its first bind to its last byte.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use admin::Live as _;
+use ingress::{Plane, RecordFormat, Settings, Table};
+use invokers::Tools;
+use schemas::Name;
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+use crate::{
+    cli::{Done, Stop, print},
+    live::Running,
+};
+
+/// What a second signal ends the process with, as a shell would say it of SIGINT.
+const INTERRUPTED: u8 = 130;
+/// Admin API, housekeeping and samples: none of it is on a request's way.
+const CONTROL_THREADS: usize = 2;
+
+/// What is served, and how.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) table: Table,
+    pub(crate) tools: Tools,
+    pub(crate) cores: usize,
+    pub(crate) records: RecordFormat,
+    /// How long what is under way may take to finish.
+    pub(crate) drain: Duration,
+}
+
+/// Where a gateway is reached, once it is.
+#[derive(Debug)]
+pub(crate) struct Reached {
+    pub(crate) listeners: Vec<(Name, SocketAddr)>,
+    pub(crate) admin: SocketAddr,
+}
+
+/// Where everything runs that is not on a request's way.
+pub(crate) fn control() -> Result<Runtime, Stop> {
+    Ok(Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("gusset-control")
+        .enable_all()
+        .build()?)
+}
+
+/// Serves until a signal says to stop, then lets what is under way finish. `greet` is told where
+/// the gateway is reached as soon as it accepts.
+///
+/// # Errors
+/// If an address cannot be bound, or a second signal cuts the drain short.
+pub(crate) fn serve(
+    control: Runtime,
+    service: Service,
+    greet: impl FnOnce(&Reached) -> Done,
+) -> Done {
+    let mut stop = {
+        let _inside = control.enter();
+        Signals::new()?
+    };
+    let table = Arc::new(service.table);
+    let listener = control.block_on(TcpListener::bind(table.admin)).map_err(|error| {
+        let said = format!("cannot listen on {} (admin): {error}", table.admin);
+        refuse(&io::Error::new(error.kind(), said))
+    })?;
+    let admin = listener.local_addr()?;
+    let settings = Settings { cores: service.cores, records: service.records };
+    let plane = Plane::start(Arc::clone(&table), service.tools.clone(), settings)
+        .map_err(|error| refuse(&error))?;
+    let running = Arc::new(Running::new(plane, table, service.tools));
+    let reached = Reached { listeners: running.addresses(), admin };
+    control.spawn(admin::serve(listener, Arc::clone(&running) as Arc<dyn admin::Live>));
+    for (name, address) in &reached.listeners {
+        print::error(&format!("gusset: listening on http://{address} ({name})"));
+    }
+    print::error(&format!("gusset: admin on http://{admin}"));
+    // A greeting that nobody reads does not stop a gateway.
+    drop(greet(&reached));
+
+    control.block_on(stop.next());
+    let done = control.block_on(drain(&running, service.drain, &mut stop));
+    control.shutdown_background();
+    done
+}
+
+async fn drain(running: &Running, within: Duration, stop: &mut Signals) -> Done {
+    let Some(plane) = running.take() else { return Ok(()) };
+    print::error("gusset: stopping; what is under way may finish, a second signal ends it at once");
+    let drained = tokio::task::spawn_blocking(move || plane.drain(within));
+    tokio::select! {
+        cut_off = drained => match cut_off {
+            Ok(0) => Ok(()),
+            Ok(count) => {
+                print::error(&format!("gusset: {count} requests were cut off at the drain's end"));
+                Ok(())
+            }
+            Err(error) => Err(Stop::failed(format!("the drain failed: {error}"))),
+        },
+        () = stop.next() => Err(Stop::Said(INTERRUPTED)),
+    }
+}
+
+/// A start that failed, with what to do about it.
+fn refuse(error: &io::Error) -> Stop {
+    let next = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another process listens there: stop it, or choose another address (`listen` and \
+             `admin` in the file, --listen and --admin of `gusset dev`)"
+        }
+        io::ErrorKind::PermissionDenied => "; choose a port above 1023",
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        _ => "",
+    };
+    Stop::failed(format!("{error}{next}"))
+}
+
+/// The signals that ask for an end: SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

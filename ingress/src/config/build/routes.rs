@@ -1,0 +1,407 @@
+//! Routes: which requests, and what becomes of them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
+use schemas::{Ack, Format, Template, cloudevents::webhook::Allowed, template::Piece};
+
+use super::{
+    Sections, headers, matching, not_built, policies,
+    policies::Policies,
+    targets::{Common, takes_events},
+    templates::{Brings, with},
+    twice,
+    upstreams::Upstreams,
+};
+use crate::{
+    Action, Listener, Route,
+    config::{
+        de,
+        node::Kind,
+        spot::{Report, Spot},
+        written,
+    },
+    table::HeaderRules,
+};
+
+/// What the routes stand among.
+pub(super) struct Around<'a, 'b> {
+    pub(super) listeners: &'a [(Listener, Option<Spot<'b>>)],
+    pub(super) events_path: Option<&'a str>,
+    pub(super) upstreams: &'a mut Upstreams<'b>,
+    pub(super) policies: &'a mut Policies<'b>,
+}
+
+/// Reads the routes of all files, each with its spot; `None` for one that is wrong.
+pub(super) fn read<'b>(
+    sections: &Sections<'b>,
+    around: &mut Around<'_, 'b>,
+    report: &mut Report,
+) -> Vec<(Option<Arc<Route>>, Spot<'b>)> {
+    let mut all: Vec<(Option<Arc<Route>>, Spot<'b>)> = Vec::new();
+    let mut names: Vec<(schemas::Name, Spot<'b>)> = Vec::new();
+    for section in sections.get("routes").into_iter().flatten() {
+        if !matches!(section.node.map(|node| &node.kind), Some(Kind::List(_))) {
+            report.error(section, "is no list", "write `- name: …` for each route");
+            continue;
+        }
+        for spot in section.items(report) {
+            let before = report.problems.len();
+            let index = all.len();
+            let route = one(index, &spot, around, report);
+            if let Some((name, _)) = &route {
+                let at = spot.field("name");
+                match names.iter().find(|(known, _)| known == name) {
+                    Some((_, first)) => twice(&at, first, &format!("the route `{name}`"), report),
+                    None => names.push((name.clone(), at)),
+                }
+            }
+            let whole = before == report.problems.len();
+            let route = route.and_then(|(_, route)| route).filter(|_| whole);
+            all.push((route.map(Arc::new), spot));
+        }
+    }
+    all
+}
+
+/// Reads one route: its name, and all of it if nothing is wrong.
+fn one(
+    index: usize,
+    spot: &Spot<'_>,
+    around: &mut Around<'_, '_>,
+    report: &mut Report,
+) -> Option<(schemas::Name, Option<Route>)> {
+    not_built::refuse(spot, not_built::Place::Route, report);
+    for target in spot.field("to").items(report) {
+        not_built::refuse(&target, not_built::Place::Target, report);
+    }
+    policies::refuse_not_built(&spot.field("policy"), report);
+    slips(spot, report);
+    let written: written::Route = de::read(spot, report)?;
+    let name = written.name.clone();
+    let matching = written.matching.clone().unwrap_or_default();
+    let (matching, brings) = matching::read(&matching, &spot.field("match"), around, report);
+    if let Some(own) = &written.policy {
+        policies::check(own, &spot.field("policy"), report);
+    }
+    let (policy, policy_from) = policies::of_route(
+        spot,
+        written.uses.as_deref().unwrap_or_default(),
+        written.policy.as_ref(),
+        around.policies,
+        report,
+    );
+    if written.ack == Some(Ack::Stored) {
+        report.error(
+            &spot.field("ack"),
+            "`ack: stored` is not built yet",
+            "write replied or published",
+        );
+    }
+    let common = Common {
+        route: &written,
+        spot,
+        brings: &brings,
+        path: &matching.path,
+        timeout: policy.timeout,
+    };
+    let action = action(&common, around, report);
+    let brings = Brings { event: brings.event || gets_events(action.as_ref()), ..brings };
+    let headers = written.headers.as_ref().map_or_else(HeaderRules::default, |written| {
+        headers::rules(written, &spot.field("headers"), &brings, report)
+    });
+    let set_event = set_event(&written, spot, &brings, action.as_ref(), report);
+    let forward_headers = forward_headers(&written, spot, action.as_ref(), report);
+    let webhook = webhook(&written, spot, report);
+    let route = action.map(|action| Route {
+        label: name.as_str().into(),
+        name: name.clone(),
+        index,
+        matching,
+        policy,
+        policy_from,
+        action,
+        headers,
+        set_event,
+        forward_headers,
+        webhook,
+        place: spot.place(),
+    });
+    Some((name, route))
+}
+
+/// Says of fields that are often written in another form, or elsewhere, how they are written here.
+fn slips(spot: &Spot<'_>, report: &mut Report) {
+    let mut slip = |spot: &Spot<'_>, field: &str, remedy: String| {
+        if spot.has(field) {
+            let here = Spot { path: spot.path.clone(), ..spot.key(field) };
+            report.error(&here, format!("unknown field `{field}`"), remedy);
+            report.prune(&spot.field(field));
+        }
+    };
+    let matching = spot.field("match");
+    for (single, list, example) in
+        [("method", "methods", "[POST]"), ("host", "hosts", "[shop.example.com]")]
+    {
+        slip(&matching, single, format!("write a list: `{list}: {example}`"));
+    }
+    for field in ["timeout", "try_timeout", "idle_timeout", "retry", "limits", "idempotent"] {
+        slip(spot, field, format!("write it into the route's policy: `policy: {{ {field}: … }}`"));
+    }
+}
+
+/// What becomes of a request: exactly one of three.
+fn action(
+    common: &Common<'_, '_>,
+    around: &mut Around<'_, '_>,
+    report: &mut Report,
+) -> Option<Action> {
+    let Common { route, spot, brings, .. } = common;
+    let actions: Vec<&str> =
+        ["to", "respond", "redirect"].into_iter().filter(|action| spot.has(action)).collect();
+    match actions.as_slice() {
+        [] => {
+            // `to_all` and such have been named already.
+            let refused = spot.has("to_all");
+            if !refused {
+                report.error(
+                    spot,
+                    "does nothing with its requests",
+                    "write one of to, respond and redirect",
+                );
+            }
+            return None;
+        }
+        [_] => {}
+        [first, second, ..] => {
+            let message = format!("`{second}` stands beside `{first}`");
+            report.error(&spot.key(second), message, "write one of to, respond and redirect");
+            return None;
+        }
+    }
+    if !spot.has("to") {
+        only_for_targets(spot, actions.first().copied().unwrap_or_default(), report);
+    }
+    if let Some(written) = &route.respond {
+        return respond(written, &spot.field("respond"), report);
+    }
+    if let Some(written) = &route.redirect {
+        return redirect(written, &spot.field("redirect"), brings, report);
+    }
+    common.targets(around, report).map(Action::Forward)
+}
+
+fn only_for_targets(spot: &Spot<'_>, action: &str, report: &mut Report) {
+    for field in [
+        "rewrite",
+        "strip_prefix",
+        "preserve_host",
+        "headers",
+        "format",
+        "reply_format",
+        "ack",
+        "set_event",
+        "forward_headers",
+        "webhook",
+    ] {
+        if spot.has(field) {
+            let remedy = match (field, action) {
+                ("headers", "respond") => "write `respond.headers`",
+                _ => "leave it out",
+            };
+            report.error(
+                &spot.key(field),
+                format!("`{field}` does nothing beside `{action}`"),
+                remedy,
+            );
+        }
+    }
+}
+
+fn respond(written: &written::Respond, spot: &Spot<'_>, report: &mut Report) -> Option<Action> {
+    let before = report.problems.len();
+    let status = written.status.unwrap_or(200);
+    let status = match StatusCode::from_u16(status) {
+        Ok(good) if (200..600).contains(&status) => good,
+        _ => {
+            report.error(
+                &spot.field("status"),
+                format!("{status} is no status of an answer"),
+                "write one from 200 to 599",
+            );
+            StatusCode::OK
+        }
+    };
+    let body = Bytes::from(written.body.clone().unwrap_or_default());
+    let bodyless = matches!(
+        status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    if bodyless && !body.is_empty() {
+        let message = format!("an answer {} has no body", status.as_u16());
+        report.error(&spot.field("body"), message, "leave it out, or write another status");
+    }
+    let mut headers: Vec<(http::HeaderName, HeaderValue)> = Vec::new();
+    let at = spot.field("headers");
+    for (name, value) in written.headers.iter().flatten() {
+        let Some(name) = headers::name(name, &at.key(name), report) else { continue };
+        if headers.iter().any(|(known, _)| *known == name) {
+            let message = format!("`{name}` is written twice, in letters of another case");
+            report.error(&at, message, "write it once");
+        }
+        match HeaderValue::from_bytes(value.as_bytes()) {
+            Ok(value) => headers.push((name, value)),
+            Err(_) => {
+                let message = "has a character that no header may have";
+                report.error(&at.field(name.as_str()), message, "write one line");
+            }
+        }
+    }
+    if !body.is_empty() && !headers.iter().any(|(name, _)| *name == CONTENT_TYPE) {
+        headers.push((CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")));
+    }
+    (before == report.problems.len()).then_some(Action::Respond { status, headers, body })
+}
+
+fn redirect(
+    written: &written::Redirect,
+    spot: &Spot<'_>,
+    brings: &Brings,
+    report: &mut Report,
+) -> Option<Action> {
+    let before = report.problems.len();
+    let status = written.status.unwrap_or(307);
+    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+        let message = format!("{status} is no status of a redirect");
+        report.error(&spot.field("status"), message, "write 301, 302, 303, 307 or 308");
+    }
+    let at = spot.field("to");
+    let to = brings.template(&written.to, &at, report)?;
+    location(&to, &at, report);
+    let status = StatusCode::from_u16(status).ok()?;
+    (before == report.problems.len()).then_some(Action::Redirect { to, status })
+}
+
+/// Checks that a redirect goes where the file says: a caller must not choose the host.
+fn location(to: &Template, spot: &Spot<'_>, report: &mut Report) {
+    let start = match to.pieces().first() {
+        Some(Piece::Literal(text)) => text.as_str(),
+        _ => "",
+    };
+    let filled = to.literal().is_none();
+    let host = start.strip_prefix("https://").or_else(|| start.strip_prefix("http://"));
+    let complaint = match host {
+        Some(host) => {
+            let end = host.find(['/', '?', '#']);
+            let (host, _) = host.split_at(end.unwrap_or(host.len()));
+            if host.contains('@') {
+                Some(("has user information in its URL", "leave it out"))
+            } else if end.is_none() && filled {
+                Some((
+                    "a placeholder would choose the host",
+                    "write the host out, and a / behind it",
+                ))
+            } else if host.is_empty() {
+                Some(("has no host", "write https://host/path"))
+            } else {
+                None
+            }
+        }
+        // `//host` is a URL of another host, and what is left of a path may begin with a /.
+        None if start.starts_with("//") || start.starts_with("/\\") || start == "/" && filled => {
+            Some(("could lead to another host", "write https://host/ in front"))
+        }
+        None if start.starts_with('/') => None,
+        None => Some(("is no place to go", "write https://host/path, or a path")),
+    };
+    if let Some((message, remedy)) = complaint {
+        report.error(spot, message, remedy);
+    }
+    if HeaderValue::from_bytes(with(to, "x").as_bytes()).is_err() {
+        report.error(spot, "has a character that no header may have", "write one line");
+    }
+}
+
+/// Whether every target of the route gets events.
+fn gets_events(action: Option<&Action>) -> bool {
+    let Some(Action::Forward(targets)) = action else { return false };
+    targets.iter().all(|target| {
+        takes_events(&target.upstream.target)
+            || matches!(target.format, Format::Binary | Format::Structured)
+    })
+}
+
+fn set_event(
+    written: &written::Route,
+    spot: &Spot<'_>,
+    brings: &Brings,
+    action: Option<&Action>,
+    report: &mut Report,
+) -> Vec<(String, Template)> {
+    let at = spot.field("set_event");
+    // An event cannot be made of itself.
+    let brings = Brings { event: false, ..brings.clone() };
+    if written.set_event.is_some()
+        && let Some(Action::Forward(targets)) = action
+        && targets.iter().all(|target| {
+            !takes_events(&target.upstream.target)
+                && matches!(target.format, Format::Auto | Format::Plain)
+        })
+    {
+        let message = "no target of this route makes an event of a plain request";
+        report.error(&spot.key("set_event"), message, "write `format: binary`, or leave it out");
+    }
+    let mut all = Vec::new();
+    for (name, text) in written.set_event.iter().flatten() {
+        let good =
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if !good || matches!(name.as_str(), "specversion" | "data") {
+            let message = format!("{name:?} is no attribute that can be set");
+            report.error(&at.key(name), message, "write lower-case letters and digits");
+            continue;
+        }
+        let at = at.field(name);
+        if text.is_empty() {
+            report.error(&at, "an attribute is never empty", "write a value, or leave it out");
+            continue;
+        }
+        if text.contains("{event.") {
+            let message = "an event cannot be made of its own attributes";
+            report.error(&at, message, "write path parameters, {query.name} or {header.name}");
+            continue;
+        }
+        if let Some(template) = brings.template(text, &at, report) {
+            all.push((name.clone(), template));
+        }
+    }
+    all
+}
+
+fn forward_headers(
+    written: &written::Route,
+    spot: &Spot<'_>,
+    action: Option<&Action>,
+    report: &mut Report,
+) -> Vec<http::HeaderName> {
+    let at = spot.field("forward_headers");
+    if written.forward_headers.is_some()
+        && let Some(Action::Forward(targets)) = action
+        && !targets.iter().any(|target| takes_events(&target.upstream.target))
+    {
+        let message = "an http target gets all headers anyhow";
+        report.error(&spot.key("forward_headers"), message, "leave it out");
+    }
+    let items = at.items(report);
+    let all = written.forward_headers.iter().flatten().zip(items);
+    all.filter_map(|(text, at)| headers::name(text, &at, report)).collect()
+}
+
+fn webhook(written: &written::Route, spot: &Spot<'_>, report: &mut Report) -> Option<Allowed> {
+    let allowed = written.webhook.clone()?;
+    if allowed.origins.is_empty() {
+        let at = spot.field("webhook").field("origins");
+        report.error(&at, "is empty, so that no webhook may deliver", "write an origin, or \"*\"");
+    }
+    Some(allowed)
+}

@@ -1,0 +1,366 @@
+//! Where a route sends its requests: targets, and what of the route's own settings each takes.
+
+use std::sync::Arc;
+
+use invokers::Target;
+use schemas::{Ack, Address, Format};
+
+use super::{addresses, headers, routes::Around, templates::Brings};
+use crate::{
+    Destination, Upstream,
+    config::{
+        shape::TextOr,
+        spot::{Report, Spot},
+        written::{self, LongAddress, Query, TargetForm},
+    },
+    table::{HeaderRules, PathMatch, Rewrite},
+};
+
+/// The largest weight, so that no sum of them overflows.
+const WEIGHT_MAX: u32 = 1_000_000;
+
+/// What all targets of a route have in common.
+pub(super) struct Common<'a, 'b> {
+    pub(super) route: &'a written::Route,
+    pub(super) spot: &'a Spot<'b>,
+    pub(super) brings: &'a Brings,
+    pub(super) path: &'a PathMatch,
+    pub(super) timeout: std::time::Duration,
+}
+
+/// A target whose address is known.
+struct Found<'a> {
+    upstream: Option<Arc<Upstream>>,
+    address: Address,
+    /// Where the address is written.
+    at: Spot<'a>,
+}
+
+impl Common<'_, '_> {
+    /// Reads all targets of a route. `None` if one is wrong.
+    pub(super) fn targets(
+        &self,
+        around: &mut Around<'_, '_>,
+        report: &mut Report,
+    ) -> Option<Vec<Destination>> {
+        let to = self.spot.field("to");
+        let written = self.route.to.as_ref()?.as_slice();
+        let spots = to.items(report);
+        if written.is_empty() && to.node.is_some_and(|node| node.entries().is_empty()) {
+            if spots.is_empty() {
+                report.error(&to, "has no target", "write an address");
+            }
+            return None;
+        }
+        let all: Vec<Option<Destination>> = written
+            .iter()
+            .zip(&spots)
+            .map(|(target, spot)| self.target(target, spot, around, report))
+            .collect();
+        let all: Vec<Destination> = all.into_iter().collect::<Option<_>>()?;
+        if all.iter().all(|target| target.weight == 0) {
+            report.error(&to, "every weight is 0, so nothing goes anywhere", "write a weight of 1");
+            return None;
+        }
+        Some(all)
+    }
+
+    fn target(
+        &self,
+        target: &written::Target,
+        spot: &Spot<'_>,
+        around: &mut Around<'_, '_>,
+        report: &mut Report,
+    ) -> Option<Destination> {
+        let none = TargetForm {
+            to: None,
+            upstream: None,
+            subject: None,
+            topic: None,
+            weight: None,
+            rewrite: None,
+            strip_prefix: None,
+            preserve_host: None,
+            headers: None,
+            format: None,
+            reply_format: None,
+            timeout: None,
+        };
+        let (found, form) = match target {
+            TextOr::Text(address) => (short(address, spot, around, report), &none),
+            TextOr::Form(form) => (self.long(form, spot, around, report), &**form),
+        };
+        // What is wrong with the address is no reason not to look at the rest.
+        let upstream = found.as_ref().and_then(|found| found.upstream.clone());
+        let before = report.problems.len();
+        let weight = weight(form, spot, report);
+        let headers = form.headers.as_ref().map(|written| (written, spot.field("headers")));
+        let timeout = self.timeout(form, spot, report);
+        let upstream = upstream?;
+        let Found { address, at, .. } = found?;
+        let kind = &upstream.target;
+        let format = self.format(form, kind, spot, report);
+        let brings = Brings {
+            event: self.brings.event
+                || format != Format::Auto && format != Format::Plain
+                || takes_events(kind),
+            ..self.brings.clone()
+        };
+        addresses::check(&address, kind, &brings, &at, report);
+        let rewrite = self.rewrite(form, kind, spot, &brings, report);
+        let preserve_host = self.for_http(
+            "preserve_host",
+            form.preserve_host,
+            self.route.preserve_host,
+            kind,
+            spot,
+            report,
+        );
+        let ack = self.ack(kind, report);
+        let reply_format = self.reply_format(form, ack, spot, report);
+        let headers = headers.map_or_else(HeaderRules::default, |(written, at)| {
+            headers::rules(written, &at, &brings, report)
+        });
+        if before != report.problems.len() {
+            return None;
+        }
+        let label: Arc<str> = address.to_string().into();
+        Some(Destination {
+            fixed: address.function.literal().map(Arc::from),
+            address: Arc::new(address),
+            label,
+            weight,
+            rewrite,
+            preserve_host,
+            headers,
+            format,
+            reply_format,
+            ack,
+            timeout,
+            upstream,
+        })
+    }
+
+    /// The address of a target that is a mapping.
+    fn long<'s>(
+        &self,
+        form: &TargetForm,
+        spot: &Spot<'s>,
+        around: &mut Around<'_, '_>,
+        report: &mut Report,
+    ) -> Option<Found<'s>> {
+        match (&form.to, &form.upstream) {
+            (Some(_), Some(_)) => {
+                let message = "`upstream` stands beside `to`";
+                report.error(&spot.key("upstream"), message, "write one of them");
+                None
+            }
+            (Some(TextOr::Text(address)), None) => {
+                short(address, &spot.field("to"), around, report)
+            }
+            (Some(TextOr::Form(long)), None) => whole(long, &spot.field("to"), around, report),
+            (None, Some(upstream)) => {
+                let long = LongAddress {
+                    upstream: upstream.clone(),
+                    subject: form.subject.clone(),
+                    topic: form.topic.clone(),
+                };
+                whole(&long, spot, around, report)
+            }
+            (None, None) => {
+                if !spot.has("to") && !spot.has("upstream") {
+                    report.error(spot, "`to` is missing", "write `to:` and an address");
+                }
+                None
+            }
+        }
+    }
+
+    fn timeout(
+        &self,
+        form: &TargetForm,
+        spot: &Spot<'_>,
+        report: &mut Report,
+    ) -> Option<std::time::Duration> {
+        let timeout = form.timeout?;
+        let at = spot.field("timeout");
+        if timeout.0.is_zero() {
+            report.error(&at, "is no time at all", "write 1ms or more");
+        }
+        if timeout.0 > self.timeout {
+            let most = schemas::units::Span(self.timeout);
+            let message = format!("is longer than the route's timeout, {most}");
+            report.error(&at, message, "write at most that, or a longer `policy.timeout`");
+        }
+        Some(timeout.0)
+    }
+
+    fn format(
+        &self,
+        form: &TargetForm,
+        kind: &Target,
+        spot: &Spot<'_>,
+        report: &mut Report,
+    ) -> Format {
+        let (format, at) = match (form.format, self.route.format) {
+            (Some(format), _) => (format, spot.field("format")),
+            (None, Some(format)) => (format, self.spot.field("format")),
+            (None, None) => return kind.default_format(),
+        };
+        if format == Format::Auto && takes_events(kind) {
+            let message = format!("kind {} takes events only", kind.kind());
+            report.error(&at, message, "write binary, structured or plain");
+        }
+        format
+    }
+
+    fn reply_format(
+        &self,
+        form: &TargetForm,
+        ack: Ack,
+        spot: &Spot<'_>,
+        report: &mut Report,
+    ) -> Format {
+        let (format, at) = match (form.reply_format, self.route.reply_format) {
+            (Some(format), _) => (format, spot.field("reply_format")),
+            (None, Some(format)) => (format, self.spot.field("reply_format")),
+            (None, None) => return Format::Auto,
+        };
+        if ack != Ack::Replied {
+            let message = format!("there is no reply with `ack: {}`", ack.name());
+            report.error(&at, message, "leave it out, or write `ack: replied`");
+        }
+        format
+    }
+
+    /// What the caller is told, which is the whole route's.
+    fn ack(&self, kind: &Target, report: &mut Report) -> Ack {
+        let can = kind.acks();
+        let default = can.first().copied().unwrap_or(Ack::Replied);
+        let ack = self.route.ack.unwrap_or(default);
+        if ack != Ack::Stored && !can.contains(&ack) {
+            let can: Vec<&str> = can.iter().map(|ack| ack.name()).collect();
+            let named = match kind {
+                Target::Nats(target) if target.jetstream() => "nats with jetstream",
+                kind => kind.kind(),
+            };
+            let message = format!("kind {named} cannot answer `{}`", ack.name());
+            report.error(&self.spot.field("ack"), message, format!("write {}", can.join(" or ")));
+        }
+        ack
+    }
+
+    fn rewrite(
+        &self,
+        form: &TargetForm,
+        kind: &Target,
+        spot: &Spot<'_>,
+        brings: &Brings,
+        report: &mut Report,
+    ) -> Option<Rewrite> {
+        let own = form.rewrite.is_some() || form.strip_prefix == Some(true);
+        let (rewrite, strip, at) = if own {
+            (&form.rewrite, form.strip_prefix, spot)
+        } else {
+            let strip = form.strip_prefix.or(self.route.strip_prefix);
+            (&self.route.rewrite, strip, self.spot)
+        };
+        if rewrite.is_none() && strip != Some(true) {
+            return None;
+        }
+        let field = if rewrite.is_some() { "rewrite" } else { "strip_prefix" };
+        if takes_events(kind) {
+            not_for(field, kind, at, report);
+            return None;
+        }
+        match rewrite {
+            Some(_) if strip == Some(true) => {
+                let message = "`strip_prefix` stands beside `rewrite`";
+                report.error(&at.key("strip_prefix"), message, "write one of them");
+                None
+            }
+            Some(rewrite) => {
+                let at = at.field("rewrite").field("path");
+                let path = brings.template(&rewrite.path, &at, report)?;
+                if !rewrite.path.starts_with('/') {
+                    let remedy = format!("write \"/{}\"", rewrite.path);
+                    report.error(&at, "does not begin with /", remedy);
+                } else if rewrite.path.contains(['?', '#']) {
+                    report.error(&at, "a path has no ? and no #", "percent-encode them");
+                }
+                Some(Rewrite { path, keep_query: rewrite.query != Some(Query::Drop) })
+            }
+            None => {
+                if !matches!(self.path, PathMatch::Prefix(_)) && !self.brings.unsure {
+                    let message = "there is no prefix to take off";
+                    report.error(&at.field("strip_prefix"), message, "write `match.prefix`");
+                    return None;
+                }
+                let path = "/{rest}".parse().expect("`/{rest}` is a template");
+                Some(Rewrite { path, keep_query: true })
+            }
+        }
+    }
+
+    /// A flag that only HTTP targets know; the target's own wins.
+    fn for_http(
+        &self,
+        field: &str,
+        own: Option<bool>,
+        route: Option<bool>,
+        kind: &Target,
+        spot: &Spot<'_>,
+        report: &mut Report,
+    ) -> bool {
+        let wanted = own.or(route) == Some(true);
+        if wanted && takes_events(kind) {
+            not_for(field, kind, if own.is_some() { spot } else { self.spot }, report);
+        }
+        wanted
+    }
+}
+
+/// Whether targets of this kind get events and nothing else.
+pub(super) fn takes_events(kind: &Target) -> bool {
+    match kind {
+        Target::Http(_) => false,
+        Target::Nats(_) | Target::Embedded(_) => true,
+    }
+}
+
+fn not_for(field: &str, kind: &Target, spot: &Spot<'_>, report: &mut Report) {
+    let message = format!("`{field}` is for http targets, and kind {} has no paths", kind.kind());
+    report.error(&spot.key(field), message, "leave it out, or write it on the http target alone");
+}
+
+fn weight(form: &TargetForm, spot: &Spot<'_>, report: &mut Report) -> u32 {
+    let weight = form.weight.unwrap_or(1);
+    if weight > WEIGHT_MAX {
+        let remedy = format!("write at most {WEIGHT_MAX}");
+        report.error(&spot.field("weight"), format!("{weight} is too large"), remedy);
+    }
+    weight
+}
+
+fn short<'s>(
+    address: &Address,
+    spot: &Spot<'s>,
+    around: &mut Around<'_, '_>,
+    report: &mut Report,
+) -> Option<Found<'s>> {
+    let upstream = around.upstreams.find(&address.upstream, spot, report)?.cloned();
+    Some(Found { upstream, address: address.clone(), at: spot.clone() })
+}
+
+fn whole<'s>(
+    long: &LongAddress,
+    spot: &Spot<'s>,
+    around: &mut Around<'_, '_>,
+    report: &mut Report,
+) -> Option<Found<'s>> {
+    let upstream = around.upstreams.find(&long.upstream, &spot.field("upstream"), report)?.cloned();
+    let address = addresses::of_long_form(long, upstream.as_deref(), spot, report)?;
+    let word = if long.subject.is_some() { "subject" } else { "topic" };
+    let at = if spot.has(word) { spot.field(word) } else { spot.clone() };
+    Some(Found { upstream, address, at })
+}

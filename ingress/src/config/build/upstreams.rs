@@ -1,0 +1,158 @@
+//! The places that hold functions.
+
+use std::sync::Arc;
+
+use invokers::{Target, http, nats};
+use schemas::Name;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{Named, Sections, not_built};
+use crate::{
+    Upstream,
+    config::{
+        Offer, de,
+        node::Kind,
+        problem::did_you_mean,
+        spot::{Report, Spot},
+        written::Embedded,
+    },
+};
+
+/// All upstreams, by name.
+pub(super) type Upstreams<'a> = Named<'a, Arc<Upstream>>;
+
+/// The kinds that are built.
+const KINDS: [&str; 3] = ["http", "nats", "embedded"];
+
+/// Reads and checks every upstream.
+pub(super) fn read<'a>(
+    sections: &Sections<'a>,
+    offer: &Offer,
+    report: &mut Report,
+) -> Upstreams<'a> {
+    let mut named =
+        Named::read("upstream", sections.get("upstreams"), report, |name, spot, report| {
+            upstream(name, spot, offer, report)
+        });
+    for (index, entry) in named.all.values_mut().enumerate() {
+        if let Some(upstream) = entry.value.as_mut().and_then(Arc::get_mut) {
+            upstream.index = index;
+        }
+    }
+    named
+}
+
+impl Upstreams<'_> {
+    /// All of them, in the order of their names.
+    pub(super) fn finish(self) -> Option<Vec<Arc<Upstream>>> {
+        self.all.into_values().map(|entry| entry.value).collect()
+    }
+}
+
+fn upstream(
+    name: &Name,
+    spot: &Spot<'_>,
+    offer: &Offer,
+    report: &mut Report,
+) -> Option<Arc<Upstream>> {
+    if !matches!(spot.node.map(|node| &node.kind), Some(Kind::Map(_))) {
+        report.error(spot, "is no mapping", "write { kind: http, url: … }");
+        return None;
+    }
+    if !spot.has("kind") {
+        let remedy = format!("write `kind:` and one of {}", KINDS.join(", "));
+        report.error(spot, "`kind` is missing", remedy);
+        return None;
+    }
+    let at = spot.field("kind");
+    let kind = de::read::<String>(&at, report)?;
+    report.prune(&at);
+    not_built::refuse(spot, not_built::Place::Upstream, report);
+    let (target, written) = match kind.as_str() {
+        "http" => {
+            let (target, written) = checked(name, spot, report, http::Target::build)?;
+            (Target::Http(Arc::new(target)), written)
+        }
+        "nats" => {
+            not_built::refuse(spot, not_built::Place::Nats, report);
+            let (target, written) = checked(name, spot, report, nats::Target::build)?;
+            (Target::Nats(Arc::new(target)), written)
+        }
+        "embedded" => {
+            let Some(bus) = offer.embedded.clone() else {
+                let message = "kind `embedded` is not built yet outside `gusset dev`";
+                report.error(&at, message, "write `kind: nats`, or run `gusset dev`");
+                return None;
+            };
+            let take = |_: &Name, _: Embedded| Ok(bus);
+            let (bus, written) = checked(name, spot, report, take)?;
+            (Target::Embedded(bus), written)
+        }
+        to_come if not_built::kind(to_come) => {
+            let message = format!("kind `{to_come}` is not built yet");
+            report.error(&at, message, format!("there is {}", KINDS.join(", ")));
+            return None;
+        }
+        unknown => {
+            let message = format!("kind {unknown:?} is not known");
+            report.error(&at, message, did_you_mean(unknown, "kinds", KINDS));
+            return None;
+        }
+    };
+    let written = with_kind(&kind, written);
+    let digest = digest(name, &written);
+    // The index is its place among all, which only the whole list knows.
+    Some(Arc::new(Upstream { name: name.clone(), index: 0, target, digest, written }))
+}
+
+/// Reads what is written for a kind and has the kind check it. What the kind says of a field that
+/// was wrong in itself is not worth saying.
+fn checked<W: DeserializeOwned + Serialize, T>(
+    name: &Name,
+    spot: &Spot<'_>,
+    report: &mut Report,
+    build: impl FnOnce(&Name, W) -> Result<T, Vec<(String, String)>>,
+) -> Option<(T, Value)> {
+    let written: W = de::read(spot, report)?;
+    let json = serde_json::to_value(&written).unwrap_or_default();
+    match build(name, written) {
+        Ok(target) => Some((target, json)),
+        Err(complaints) => {
+            for (path, text) in complaints {
+                let at = spot.below(&path);
+                let pruned = at.node.is_some_and(|node| report.pruned.contains(&node.id));
+                if !pruned {
+                    report.said(&at, text);
+                }
+            }
+            None
+        }
+    }
+}
+
+/// What was written, the kind first, without what was left out.
+fn with_kind(kind: &str, written: Value) -> Value {
+    let mut all = serde_json::Map::from_iter([("kind".to_owned(), Value::from(kind))]);
+    if let Value::Object(fields) = written {
+        all.extend(fields.into_iter().map(|(name, value)| (name, without_nulls(value))));
+    }
+    without_nulls(Value::Object(all))
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name, without_nulls(value)))
+            .collect(),
+        other => other,
+    }
+}
+
+fn digest(name: &Name, written: &Value) -> u64 {
+    let digest = Sha256::digest(format!("{name} {written}"));
+    digest.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}

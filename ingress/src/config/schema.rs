@@ -1,0 +1,116 @@
+//! The JSON Schema of a configuration, made from the types that read it.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+use schemas::Name;
+use serde_json::{Map, Value};
+
+use super::written::{Embedded, Listen, Route};
+
+/// A field at the top of a file.
+pub(super) struct Section {
+    pub(super) name: &'static str,
+    about: &'static str,
+    schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// The fields at the top of a file. The loader reads no others.
+pub(super) const SECTIONS: [Section; 7] = [
+    Section {
+        name: "version",
+        about: "The version of this dialect. Must be 1.",
+        schema: |_| json_schema!({ "const": 1 }),
+    },
+    Section {
+        name: "listen",
+        about: "Where requests arrive: one address, or a list of named ones. Default: 127.0.0.1:8080.",
+        schema: |schemas| Listen::json_schema(schemas),
+    },
+    Section {
+        name: "admin",
+        about: "Where the admin API, /metrics, /healthz and /readyz are; a loopback address, as nothing asks for a token yet. Default: 127.0.0.1:8081.",
+        schema: |_| json_schema!({ "type": "string", "examples": ["127.0.0.1:8081"] }),
+    },
+    Section {
+        name: "events_path",
+        about: "Where event routes without a path of their own listen, for POST only. Default: /events.",
+        schema: |_| json_schema!({ "type": "string", "pattern": "^/", "examples": ["/events"] }),
+    },
+    Section {
+        name: "upstreams",
+        about: "The places that hold functions, by name.",
+        schema: |schemas| BTreeMap::<Name, Upstream>::json_schema(schemas),
+    },
+    Section {
+        name: "routes",
+        about: "Which requests become calls of which functions. Their order never matters.",
+        schema: |schemas| Vec::<Route>::json_schema(schemas),
+    },
+    Section {
+        name: "policies",
+        about: "Policies by name. `default` applies to every route; a route names others with `use`.",
+        schema: |schemas| BTreeMap::<Name, policy::Written>::json_schema(schemas),
+    },
+];
+
+/// The JSON Schema (2020-12) of a configuration file.
+#[must_use]
+pub fn schema() -> Value {
+    let mut schemas = SchemaSettings::draft2020_12().for_deserialize().into_generator();
+    let mut properties = Map::new();
+    for section in &SECTIONS {
+        let mut schema = (section.schema)(&mut schemas);
+        schema.insert("description".to_owned(), section.about.into());
+        properties.insert(section.name.to_owned(), schema.into());
+    }
+    let mut root = json_schema!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Gusset configuration",
+        "description": "A configuration of the gateway, or one file of several.",
+        "type": "object",
+    });
+    root.insert("properties".to_owned(), properties.into());
+    root.insert("additionalProperties".to_owned(), false.into());
+    root.insert("$defs".to_owned(), schemas.take_definitions(true).into());
+    root.into()
+}
+
+/// An upstream: what its kind takes, and the word for the kind.
+struct Upstream;
+
+impl JsonSchema for Upstream {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Upstream".into()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+        let kinds = [
+            ("http", invokers::http::Written::json_schema(schemas)),
+            ("nats", invokers::nats::Written::json_schema(schemas)),
+            ("embedded", Embedded::json_schema(schemas)),
+        ];
+        let branches: Vec<Schema> =
+            kinds.into_iter().map(|(kind, schema)| branch(kind, schema)).collect();
+        json_schema!({ "description": "A place that holds functions.", "oneOf": branches })
+    }
+}
+
+/// What one kind takes, with `kind` in front.
+fn branch(kind: &str, mut schema: Schema) -> Schema {
+    let object = schema.ensure_object();
+    let mut properties = Map::from_iter([(
+        "kind".to_owned(),
+        serde_json::json!({ "const": kind, "description": "The kind of upstream." }),
+    )]);
+    if let Some(Value::Object(own)) = object.remove("properties") {
+        properties.extend(own);
+    }
+    let mut required = vec![Value::from("kind")];
+    if let Some(Value::Array(own)) = object.remove("required") {
+        required.extend(own);
+    }
+    object.insert("properties".to_owned(), properties.into());
+    object.insert("required".to_owned(), required.into());
+    schema
+}

@@ -1,0 +1,246 @@
+//! The configuration as it is written. The comments here are the descriptions of the JSON Schema,
+//! and the types are what a file is read into.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemas::{Ack, Address, Format, Name, cloudevents::webhook::Allowed, units::Span};
+use serde::Deserialize;
+
+use super::shape::{OneOrMany, TextOr};
+use crate::filters::Filter;
+
+/// Where requests arrive: one address, or a list of named ones.
+pub(super) type Listen = OneOrMany<TextOr<String, Listener>>;
+
+/// A socket on which requests arrive.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listener {
+    /// Its name, for `match.listeners`, records and metrics.
+    pub(super) name: Name,
+    /// Its address and port, such as `0.0.0.0:8080` or `"[::]:8080"`. Port 0 takes any free one.
+    pub(super) address: String,
+}
+
+/// One rule: which requests, and what becomes of them. It has exactly one of `to`, `respond` and
+/// `redirect`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Route {
+    /// Its name, which no other route has. It stands in records, metrics and `gusset explain`.
+    pub(super) name: Name,
+    /// Which requests the route serves. Left out: all that no other route serves.
+    #[serde(rename = "match")]
+    pub(super) matching: Option<Match>,
+    /// Where requests are sent: an address, or a list of targets that share them by weight.
+    pub(super) to: Option<OneOrMany<Target>>,
+    /// Answers here, without any target.
+    pub(super) respond: Option<Respond>,
+    /// Sends the caller elsewhere.
+    pub(super) redirect: Option<Redirect>,
+    /// The path that an HTTP target gets. Default: the path that came.
+    pub(super) rewrite: Option<Rewrite>,
+    /// Takes `match.prefix` off the path that an HTTP target gets.
+    pub(super) strip_prefix: Option<bool>,
+    /// Gives an HTTP target the Host that came instead of the host of the upstream's URL.
+    pub(super) preserve_host: Option<bool>,
+    /// Changes of the headers, both ways.
+    pub(super) headers: Option<Headers>,
+    /// What the target gets. Default: `auto` for http, `binary` for nats and embedded.
+    pub(super) format: Option<Format>,
+    /// What becomes of the target's reply, by the same names. Default `auto`: as it came.
+    pub(super) reply_format: Option<Format>,
+    /// What an answer means: `replied`, the function's own answer; `published`, a broker has taken
+    /// the event. Default: as the target's kind does it.
+    #[schemars(schema_with = "ack_schema")]
+    pub(super) ack: Option<Ack>,
+    /// Attributes that a plain request gets when it becomes an event, by attribute name.
+    /// Placeholders may stand in each.
+    pub(super) set_event: Option<BTreeMap<String, String>>,
+    /// Names of request headers that travel beside an event to a broker. Default: none.
+    pub(super) forward_headers: Option<Vec<String>>,
+    /// Which webhooks may deliver events here. Without it the handshake by which they ask is a
+    /// request like any other.
+    pub(super) webhook: Option<Allowed>,
+    /// Names of policies, laid one over the other in this order.
+    #[serde(rename = "use")]
+    pub(super) uses: Option<Vec<Name>>,
+    /// What is this route's own in its policy; it wins over all others.
+    pub(super) policy: Option<policy::Written>,
+}
+
+/// Which requests a route serves. All conditions must hold.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Match {
+    /// The listener that the request arrives at, or a list of them. Default: all.
+    pub(super) listeners: Option<OneOrMany<Name>>,
+    /// Hosts, exact or `"*.example.com"`. Default: all.
+    pub(super) hosts: Option<Vec<String>>,
+    /// The whole path. `{name}` takes one segment, `{name*}` at the end takes all that is left.
+    pub(super) path: Option<String>,
+    /// The path or one below it: `/shop` serves `/shop` and `/shop/x`, not `/shopping`.
+    pub(super) prefix: Option<String>,
+    /// The whole path by a regular expression.
+    pub(super) regex: Option<String>,
+    /// Methods. Default: all; POST where the route stands at `events_path`.
+    pub(super) methods: Option<Vec<String>>,
+    /// Conditions on headers by their names: a text that the value must be, or another condition.
+    pub(super) headers: Option<BTreeMap<String, TextOr<String, Condition>>>,
+    /// Conditions on query parameters by their names, as for `headers`.
+    pub(super) query: Option<BTreeMap<String, TextOr<String, Condition>>>,
+    /// Conditions on the CloudEvent. A route with them and without a path stands at `events_path`.
+    pub(super) event: Option<EventMatch>,
+    /// Decides between routes that are otherwise equal; the higher wins. Default 0.
+    pub(super) priority: Option<i32>,
+}
+
+/// A condition on a text: exactly one of its fields.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Condition {
+    /// It is this.
+    pub(super) exact: Option<String>,
+    /// It starts with this.
+    pub(super) prefix: Option<String>,
+    /// The whole of it fits this regular expression.
+    pub(super) regex: Option<String>,
+    /// It is there, whatever it is; `false`: it is not there.
+    pub(super) present: Option<bool>,
+}
+
+/// Conditions on a CloudEvent. Without any, every event fits.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventMatch {
+    /// The event's type, exact or with one `*` at its end: `"com.acme.order.*"`.
+    #[serde(rename = "type")]
+    pub(super) kind: Option<String>,
+    /// Filters of the CloudEvents Subscriptions API; all must hold.
+    pub(super) filters: Option<Vec<Filter>>,
+}
+
+/// A target: an address, or a mapping that says more.
+pub(super) type Target = TextOr<Address, TargetForm>;
+
+/// A target that says more than its address: the long form of an address (`upstream` and what its
+/// kind calls a function), or `to` with an address; either with the fields that are this target's
+/// own.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TargetForm {
+    /// Its address.
+    pub(super) to: Option<TextOr<Address, LongAddress>>,
+    /// The upstream's name, instead of `to`.
+    pub(super) upstream: Option<Name>,
+    /// The subject, beside an `upstream` of kind nats.
+    pub(super) subject: Option<String>,
+    /// The topic, beside an `upstream` of kind embedded.
+    pub(super) topic: Option<String>,
+    /// Its share among the route's targets. Default 1; 0 gets nothing.
+    pub(super) weight: Option<u32>,
+    /// As the route's `rewrite`.
+    pub(super) rewrite: Option<Rewrite>,
+    /// As the route's `strip_prefix`.
+    pub(super) strip_prefix: Option<bool>,
+    /// As the route's `preserve_host`.
+    pub(super) preserve_host: Option<bool>,
+    /// Changes of the headers, after the route's own.
+    pub(super) headers: Option<Headers>,
+    /// As the route's `format`.
+    pub(super) format: Option<Format>,
+    /// As the route's `reply_format`.
+    pub(super) reply_format: Option<Format>,
+    /// A bound on the whole call to this target, at most the route's `timeout`.
+    pub(super) timeout: Option<Span>,
+}
+
+/// The long form of an address.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LongAddress {
+    /// The upstream's name.
+    pub(super) upstream: Name,
+    /// The subject, for an upstream of kind nats.
+    pub(super) subject: Option<String>,
+    /// The topic, for an upstream of kind embedded.
+    pub(super) topic: Option<String>,
+}
+
+/// The path that an HTTP target gets. The path of the upstream's URL goes in front.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rewrite {
+    /// The new path, with placeholders: `"/v2/{rest}"`.
+    pub(super) path: String,
+    /// Whether the query goes along. Default `keep`.
+    pub(super) query: Option<Query>,
+}
+
+/// Whether the query goes along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Query {
+    /// As it came.
+    Keep,
+    /// Without it.
+    Drop,
+}
+
+/// Changes of the headers, both ways.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Headers {
+    /// On the way to the target.
+    pub(super) request: Option<HeaderChanges>,
+    /// On the way back.
+    pub(super) response: Option<HeaderChanges>,
+}
+
+/// Changes of headers, in this order: remove, set, add.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeaderChanges {
+    /// Puts these in place of what is there. Placeholders may stand in each value.
+    pub(super) set: Option<BTreeMap<String, String>>,
+    /// Puts these beside what is there. Placeholders may stand in each value.
+    pub(super) add: Option<BTreeMap<String, String>>,
+    /// Takes these out.
+    pub(super) remove: Option<Vec<String>>,
+}
+
+/// An answer that is given here.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Respond {
+    /// The status, from 200 to 599. Default 200.
+    #[schemars(range(min = 200, max = 599))]
+    pub(super) status: Option<u16>,
+    /// The headers. Default: a Content-Type of `text/plain; charset=utf-8` where there is a body.
+    pub(super) headers: Option<BTreeMap<String, String>>,
+    /// The body, as it is. Default: empty.
+    pub(super) body: Option<String>,
+}
+
+/// Sends the caller elsewhere.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Redirect {
+    /// The Location: an `http://` or `https://` URL, or a path. Placeholders may stand behind the
+    /// host.
+    pub(super) to: String,
+    /// 301, 302, 303, 307 or 308. Default 307, which keeps the method and is not remembered.
+    #[schemars(extend("enum" = [301, 302, 303, 307, 308]))]
+    pub(super) status: Option<u16>,
+}
+
+/// An upstream of kind embedded: the bus in memory of `gusset dev`.
+#[derive(Clone, Debug, Default, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Embedded {}
+
+/// The levels that are built.
+fn ack_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": ["replied", "published"] })
+}

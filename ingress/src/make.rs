@@ -1,0 +1,287 @@
+//! Making the call: what one target gets of one request.
+
+use std::{sync::Arc, time::Instant};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts, uri::PathAndQuery};
+use schemas::{
+    Ack, Attributes, Call, Class, Context, Event, Fault, Format, Grammar, Head, Mode, Template,
+    template::Source,
+};
+
+use crate::{
+    Destination, Route,
+    answer::{About, REQUEST_ID},
+    normalise::{self, Plain},
+    routes::{Captures, Chosen},
+    table::HeaderChanges,
+    values::{self, RequestValues},
+};
+
+/// A request's head, and what is known of its arrival.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) parts: Parts,
+    pub(crate) request_id: &'a HeaderValue,
+    pub(crate) arrived: Instant,
+}
+
+impl Asked<'_> {
+    /// The host that is asked for: the request target's own if it has one, else the Host header's
+    /// (RFC 9112, section 3.2).
+    pub(crate) fn host(&self) -> Option<&str> {
+        match self.parts.uri.authority() {
+            Some(authority) => Some(authority.as_str()),
+            None => self.parts.headers.get(header::HOST)?.to_str().ok(),
+        }
+    }
+
+    /// What the request brings to placeholders.
+    pub(crate) fn values<'v>(
+        &'v self,
+        captures: &'v Captures,
+        event: Option<&'v Attributes>,
+    ) -> RequestValues<'v> {
+        let query = self.parts.uri.query();
+        RequestValues { captures, query, headers: &self.parts.headers, event }
+    }
+}
+
+/// A call, ready to be attempted, and what is needed once it has come back.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) call: Call,
+    /// The event that it is about, for the answer.
+    pub(crate) about: Option<About>,
+    /// What changes in the answer's headers; mostly nothing.
+    pub(crate) response: Option<Box<Changes>>,
+}
+
+/// Whether a target needs the events that a body holds, so that the body must be read.
+pub(crate) fn reads_events(target: &Destination) -> bool {
+    target.format != Format::Auto || names_event(&target.address.function)
+}
+
+/// Whether a target takes messages, not requests.
+pub(crate) fn takes_messages(target: &Destination) -> bool {
+    target.upstream.target.grammar() != Grammar::Path
+}
+
+fn names_event(template: &Template) -> bool {
+    template.placeholders().any(|one| matches!(one.source, Source::Event(_)))
+}
+
+/// The attributes by which a plain request is routed where a door routes by events.
+pub(crate) fn provisional(asked: &Asked<'_>, route: &Route) -> Attributes {
+    normalise::basic(&plain(asked, route))
+}
+
+fn plain<'a>(asked: &'a Asked<'_>, route: &'a Route) -> Plain<'a> {
+    Plain {
+        route: &route.name,
+        method: &asked.parts.method,
+        host: asked.host(),
+        path: asked.parts.uri.path(),
+        headers: &asked.parts.headers,
+    }
+}
+
+/// Makes the call.
+///
+/// # Errors
+/// If a placeholder cannot be filled with what the request brings: then nothing is sent anywhere.
+pub(crate) fn call(
+    chosen: &Chosen<'_>,
+    target: &Destination,
+    mut event: Event,
+    asked: Asked<'_>,
+    upgrade: Option<&HeaderValue>,
+) -> Result<Made, Fault> {
+    let route = chosen.route;
+    let becomes_event = matches!(target.format, Format::Binary | Format::Structured);
+    let was_plain = matches!(event.context, Context::Plain);
+    let made = if was_plain && (becomes_event || names_event(&target.address.function)) {
+        let values = asked.values(&chosen.captures, None);
+        Some(Box::new(normalise::attributes(&plain(&asked, route), &route.set_event, &values)?))
+    } else {
+        None
+    };
+    let identity = if target.upstream.target.deduplicates() {
+        normalise::identity(route, &event.context, made.as_deref(), &asked.parts.headers)
+    } else {
+        None
+    };
+    // An answer names the event; a plain request that stays one has no name to give.
+    let about = if target.format == Format::Auto && was_plain {
+        None
+    } else {
+        made.as_deref().or(event.attributes()).map(About::of)
+    };
+    let (function, uri, request, response) = {
+        let values = asked.values(&chosen.captures, made.as_deref().or(event.attributes()));
+        let function = match &target.fixed {
+            Some(fixed) => Arc::clone(fixed),
+            None => target
+                .address
+                .function
+                .fill(&values, target.upstream.target.grammar())
+                .map_err(|unfilled| values::refuse(&unfilled))?
+                .into(),
+        };
+        let uri = match &target.rewrite {
+            None => None,
+            Some(rewrite) => {
+                let query = if rewrite.keep_query { values.query } else { None };
+                Some(rewritten(&rewrite.path, query, &values)?)
+            }
+        };
+        let request = Changes::of([&route.headers.request, &target.headers.request], &values)?;
+        let response = Changes::of([&route.headers.response, &target.headers.response], &values)?;
+        (function, uri, request, response)
+    };
+    if let (Some(attributes), true) = (made, becomes_event) {
+        event.context = Context::Event(attributes, Mode::Binary);
+    }
+
+    let Parts { method, uri: came, mut headers, .. } = asked.parts;
+    if takes_messages(target) {
+        headers = travelling(route, &headers, &event.context);
+    } else {
+        crate::hop::strip(&mut headers);
+        if !target.preserve_host {
+            headers.remove(header::HOST);
+        }
+        if !was_plain && event.context.mode() != Some(Mode::Binary) && event.attributes().is_some()
+        {
+            // The document is written anew, so that its old length says nothing.
+            headers.remove(header::CONTENT_LENGTH);
+        }
+        headers.insert(REQUEST_ID, asked.request_id.clone());
+    }
+    if let Some(changes) = request {
+        changes.apply(&mut headers);
+    }
+    let timeout = target.timeout.unwrap_or(route.policy.timeout).min(route.policy.timeout);
+    let call = Call {
+        event,
+        head: Head { method, uri: uri.unwrap_or(came), headers },
+        function,
+        ack: target.ack,
+        format: target.format,
+        deadline: asked.arrived + timeout,
+        attempt: 1,
+        avoid: None,
+        identity,
+        upgrade: upgrade.filter(|_| target.ack == Ack::Replied && !takes_messages(target)).cloned(),
+    };
+    Ok(Made { call, about, response })
+}
+
+/// The headers that travel beside a message: those that the route names, and the content type.
+fn travelling(route: &Route, came: &HeaderMap, context: &Context) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for name in &route.forward_headers {
+        for value in came.get_all(name) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    // The type of a structured document or of a batch is not the type of an event's data.
+    if matches!(context.mode(), None | Some(Mode::Binary))
+        && let Some(media) = came.get(header::CONTENT_TYPE)
+    {
+        headers.insert(header::CONTENT_TYPE, media.clone());
+    }
+    headers
+}
+
+fn rewritten(
+    path: &Template,
+    query: Option<&str>,
+    values: &RequestValues<'_>,
+) -> Result<Uri, Fault> {
+    let mut text =
+        path.fill(values, Grammar::Path).map_err(|unfilled| values::refuse(&unfilled))?;
+    // `/{rest}` with a rest of `/x`, or of nothing, is still one path.
+    if !text.starts_with('/') {
+        text.insert(0, '/');
+    }
+    while text.starts_with("//") {
+        text.remove(0);
+    }
+    if let Some(query) = query {
+        text.push('?');
+        text.push_str(query);
+    }
+    PathAndQuery::try_from(text).map(Uri::from).map_err(|error| {
+        Fault::new(Class::BadRequest, "the rewritten path is no path")
+            .code("placeholder_invalid")
+            .because(error)
+    })
+}
+
+/// Where a redirect sends a caller.
+///
+/// # Errors
+/// If a placeholder cannot be filled.
+pub(crate) fn location(to: &Template, values: &RequestValues<'_>) -> Result<HeaderValue, Fault> {
+    let text = to.fill(values, Grammar::Path).map_err(|unfilled| values::refuse(&unfilled))?;
+    HeaderValue::try_from(text).map_err(|error| {
+        Fault::new(Class::BadRequest, "the place to go to is no URL")
+            .code("placeholder_invalid")
+            .because(error)
+    })
+}
+
+/// Changes of headers with their placeholders filled.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    remove: Vec<HeaderName>,
+    set: Vec<(HeaderName, HeaderValue)>,
+    add: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Changes {
+    /// Fills the placeholders of the route's changes, then the target's. None if there are none.
+    fn of(
+        rules: [&HeaderChanges; 2],
+        values: &RequestValues<'_>,
+    ) -> Result<Option<Box<Self>>, Fault> {
+        if rules.iter().all(|rule| rule.is_empty()) {
+            return Ok(None);
+        }
+        let fill = |(name, template): &(HeaderName, Template)| {
+            let text = template
+                .fill(values, Grammar::Text)
+                .map_err(|unfilled| values::refuse(&unfilled))?;
+            let value = HeaderValue::try_from(text).map_err(|error| {
+                Fault::new(Class::BadRequest, format!("the value for the header {name} is not fit"))
+                    .code("placeholder_invalid")
+                    .because(error)
+            })?;
+            Ok::<_, Fault>((name.clone(), value))
+        };
+        let mut all = Self::default();
+        for rule in rules {
+            all.remove.extend(rule.remove.iter().cloned());
+            for change in &rule.set {
+                all.set.push(fill(change)?);
+            }
+            for change in &rule.add {
+                all.add.push(fill(change)?);
+            }
+        }
+        Ok(Some(Box::new(all)))
+    }
+
+    /// Makes the changes: remove, set, add.
+    pub(crate) fn apply(self: Box<Self>, headers: &mut HeaderMap) {
+        for name in self.remove {
+            headers.remove(name);
+        }
+        for (name, value) in self.set {
+            headers.insert(name, value);
+        }
+        for (name, value) in self.add {
+            headers.append(name, value);
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! One core: a thread with its own runtime, listening sockets, lanes and counters. A request that
+//! arrives here lives and dies here.
+
+use std::{
+    cell::RefCell,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use http::HeaderValue;
+use invokers::Tools;
+use schemas::{Class, Fault, Job};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+};
+
+use super::{connection, view::View};
+use crate::{
+    Table,
+    recorder::{Recorder, log},
+    steps::Peer,
+};
+
+/// A core that has this many connections more than its share, in quarters of the share, hands the
+/// next one on.
+const SHARE_QUARTERS: usize = 5;
+/// Connections below which no core hands one on: with a few, the hand-over costs more than it saves.
+const FEW: usize = 8;
+
+/// What a core is told from outside.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Serve this connection, which another core accepted.
+    Serve(std::net::TcpStream, SocketAddr, Arc<str>),
+    /// Send this.
+    Send(Box<Job>),
+}
+
+/// What the cores know of each other.
+#[derive(Debug)]
+pub(crate) struct Cores {
+    /// How many connections each has open.
+    pub(crate) open: Vec<AtomicUsize>,
+    /// How to reach each.
+    pub(crate) orders: Vec<mpsc::Sender<Order>>,
+}
+
+/// What a core's thread starts with.
+pub(crate) struct Start {
+    pub(crate) index: usize,
+    pub(crate) table: Arc<Table>,
+    pub(crate) tools: Tools,
+    pub(crate) sockets: Vec<(Arc<str>, std::net::TcpListener)>,
+    pub(crate) orders: mpsc::Receiver<Order>,
+    pub(crate) cores: Arc<Cores>,
+    pub(crate) draining: watch::Receiver<Option<Duration>>,
+}
+
+/// What all requests of a core share.
+pub(crate) struct Core {
+    index: usize,
+    /// What it serves from.
+    pub(crate) view: View,
+    /// Where its requests are recorded.
+    pub(crate) recorder: Rc<Recorder>,
+    cores: Arc<Cores>,
+    draining: watch::Receiver<Option<Duration>>,
+    ids: RefCell<Ids>,
+}
+
+/// An open connection, counted until it is dropped.
+pub(crate) struct Open(Rc<Core>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.cores.open[self.0.index].fetch_sub(1, Relaxed);
+        self.0.recorder.metrics().open.sub(1);
+    }
+}
+
+impl Core {
+    /// Ends when the gateway drains.
+    pub(crate) async fn drained(&self) {
+        let mut draining = self.draining.clone();
+        // An error means that the plane is gone, which is a drain too.
+        drop(draining.wait_for(Option::is_some).await);
+    }
+
+    /// A new request id.
+    pub(crate) fn next_id(&self) -> HeaderValue {
+        self.ids.borrow_mut().next()
+    }
+
+    fn serve(self: &Rc<Self>, socket: TcpStream, address: SocketAddr, listener: Arc<str>) {
+        self.cores.open[self.index].fetch_add(1, Relaxed);
+        self.recorder.metrics().open.add(1);
+        let open = Open(Rc::clone(self));
+        let peer = Peer { listener, address };
+        drop(tokio::task::spawn_local(connection::serve(Rc::clone(self), socket, peer, open)));
+    }
+
+    /// Serves a new connection here, or hands it to the core with the fewest.
+    fn place(self: &Rc<Self>, socket: TcpStream, address: SocketAddr, listener: Arc<str>) {
+        self.recorder.metrics().accepted.add(1);
+        let open = &self.cores.open;
+        if open.len() > 1 {
+            let mine = open[self.index].load(Relaxed) + 1;
+            let all: usize = open.iter().map(|count| count.load(Relaxed)).sum::<usize>() + 1;
+            if mine > FEW && mine * open.len() * 4 > all * SHARE_QUARTERS {
+                let least = (0..open.len()).min_by_key(|at| open[*at].load(Relaxed));
+                // If its queue is full it is no better off than we are.
+                if let Some(least) = least.filter(|least| *least != self.index)
+                    && let Ok(place) = self.cores.orders[least].try_reserve()
+                {
+                    if let Ok(socket) = socket.into_std() {
+                        place.send(Order::Serve(socket, address, listener));
+                    }
+                    return;
+                }
+            }
+        }
+        self.serve(socket, address, listener);
+    }
+}
+
+/// Request ids: 32 hexadecimal digits, random for the core's life and counted within it. Many are
+/// cut from one block of memory, so that an id costs no allocation of its own.
+struct Ids {
+    random: [u8; 16],
+    count: u64,
+    block: BytesMut,
+}
+
+impl Ids {
+    const BLOCK: usize = 8 << 10;
+
+    fn new(random: u64) -> Self {
+        Self { random: hexadecimal(random), count: 0, block: BytesMut::new() }
+    }
+
+    fn next(&mut self) -> HeaderValue {
+        if self.block.capacity() < 32 {
+            self.block = BytesMut::with_capacity(Self::BLOCK);
+        }
+        self.block.extend_from_slice(&self.random);
+        self.block.extend_from_slice(&hexadecimal(self.count));
+        self.count = self.count.wrapping_add(1);
+        HeaderValue::from_maybe_shared(self.block.split().freeze())
+            .expect("hexadecimal digits are fit for a header")
+    }
+}
+
+fn hexadecimal(word: u64) -> [u8; 16] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    std::array::from_fn(|at| DIGITS[usize::from((word >> (60 - 4 * at)).to_le_bytes()[0] & 15)])
+}
+
+/// Runs a core until it has drained. Returns how many requests were cut off.
+pub(crate) fn run(start: Start, recorder: Recorder) -> io::Result<usize> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())?;
+    let random = uuid::Uuid::new_v4().as_u64_pair().0;
+    let Start { index, table, tools, sockets, mut orders, cores, draining } = start;
+    let core = Rc::new(Core {
+        index,
+        view: View::new(table, tools),
+        recorder: Rc::new(recorder),
+        cores,
+        draining: draining.clone(),
+        ids: RefCell::new(Ids::new(random)),
+    });
+    let cut_off = runtime.block_on(async {
+        for (listener, socket) in sockets {
+            let socket = TcpListener::from_std(socket)?;
+            drop(tokio::task::spawn_local(accept(Rc::clone(&core), socket, listener)));
+        }
+        let obeying = Rc::clone(&core);
+        drop(tokio::task::spawn_local(async move {
+            while let Some(order) = orders.recv().await {
+                obey(&obeying, order);
+            }
+        }));
+        let ticking = Rc::clone(&core.recorder);
+        drop(tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(log::BATCH_AGE).await;
+                ticking.tick();
+            }
+        }));
+        core.drained().await;
+        let within = draining.borrow().unwrap_or_default();
+        Ok::<_, io::Error>(finish(&core, within).await)
+    })?;
+    // Dropping the runtime drops every request that is still under way, and so records it.
+    drop(runtime);
+    core.recorder.flush();
+    Ok(cut_off)
+}
+
+/// Waits until nothing is under way, for at most `within`; returns what still is.
+async fn finish(core: &Core, within: Duration) -> usize {
+    let until = Instant::now() + within;
+    let metrics = core.recorder.metrics();
+    loop {
+        let left = metrics.in_flight.get();
+        if (left == 0 && metrics.open.get() == 0) || Instant::now() >= until {
+            return usize::try_from(left).unwrap_or(usize::MAX);
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn accept(core: Rc<Core>, socket: TcpListener, listener: Arc<str>) {
+    let drained = core.drained();
+    let mut drained = std::pin::pin!(drained);
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = socket.accept() => next,
+            () = &mut drained => break,
+        };
+        match next {
+            Ok((connection, address)) => core.place(connection, address, Arc::clone(&listener)),
+            // Out of descriptors, most likely: wait for some to come back instead of spinning.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    // Whoever the kernel has let in already is served, or it would be reset without a word.
+    while let Ok(Ok((connection, address))) =
+        tokio::time::timeout(Duration::ZERO, socket.accept()).await
+    {
+        core.serve(connection, address, Arc::clone(&listener));
+    }
+}
+
+fn obey(core: &Rc<Core>, order: Order) {
+    match order {
+        Order::Serve(socket, address, listener) => {
+            if let Ok(socket) = TcpStream::from_std(socket) {
+                core.serve(socket, address, listener);
+            }
+        }
+        Order::Send(job) => {
+            let core = Rc::clone(core);
+            drop(tokio::task::spawn_local(send(core, *job)));
+        }
+    }
+}
+
+/// Sends a job's call by this core's lane, under the default policy.
+async fn send(core: Rc<Core>, job: Job) {
+    let upstream = core.view.table.upstreams.iter().find(|one| one.name == job.address.upstream);
+    let result = match upstream {
+        Some(upstream) => {
+            let lane = core.view.lane(upstream);
+            let policy = policy::Policy::default();
+            policy::attempt(&policy, job.call, async |call| lane.call(call).await).await.result
+        }
+        None => Err(Fault::new(
+            Class::NotFound,
+            format!("there is no upstream `{}`", job.address.upstream),
+        )
+        .code("no_upstream")),
+    };
+    // Whoever asked may have left; then the outcome is nobody's.
+    drop(job.reply.send(result));
+}

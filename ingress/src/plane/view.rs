@@ -1,0 +1,87 @@
+//! A core's view of the table: the table itself, the lanes that this core has made, and whose turn
+//! it is among weighted targets.
+
+use std::{
+    cell::{Cell, OnceCell},
+    rc::Rc,
+    sync::Arc,
+};
+
+use invokers::Tools;
+use schemas::Invoker;
+
+use crate::{
+    Action, Destination, Route, Table, Upstream,
+    recorder::metrics::{SeriesId, first_series},
+};
+
+/// What a core serves from.
+pub(crate) struct View {
+    /// The table, shared by all cores.
+    pub(crate) table: Arc<Table>,
+    tools: Tools,
+    lanes: Box<[OnceCell<Rc<dyn Invoker>>]>,
+    series: Box<[SeriesId]>,
+    /// For each route with several targets, each target's credit (see [`View::turn`]).
+    credits: Box<[Box<[Cell<i64>]>]>,
+}
+
+impl View {
+    /// Makes a core's view. No lane is made before its first call.
+    pub(crate) fn new(table: Arc<Table>, tools: Tools) -> Self {
+        let mut lanes = Vec::new();
+        lanes.resize_with(table.upstreams.len(), OnceCell::new);
+        let credits = table
+            .routes
+            .iter()
+            .map(|route| match &route.action {
+                Action::Forward(targets) if targets.len() > 1 => {
+                    targets.iter().map(|_| Cell::new(0)).collect()
+                }
+                _ => Box::default(),
+            })
+            .collect();
+        Self {
+            lanes: lanes.into_boxed_slice(),
+            series: first_series(&table).into_boxed_slice(),
+            credits,
+            table,
+            tools,
+        }
+    }
+
+    /// This core's lane to an upstream.
+    pub(crate) fn lane(&self, upstream: &Upstream) -> &Rc<dyn Invoker> {
+        self.lanes[upstream.index].get_or_init(|| upstream.target.lane(&self.tools))
+    }
+
+    /// Whose turn it is, and in which series that counts. Smooth weighted round robin: everybody
+    /// is credited its weight, the richest goes and pays the sum. Every run of as many requests as
+    /// the weights add up to gives each target exactly its share, without a run of one target.
+    pub(crate) fn turn<'r>(
+        &self,
+        route: &Route,
+        targets: &'r [Destination],
+    ) -> (&'r Destination, SeriesId) {
+        let first = self.series(route);
+        let credits = &self.credits[route.index];
+        let mut best = 0;
+        let mut sum = 0;
+        for (at, (target, credit)) in targets.iter().zip(credits.iter()).enumerate() {
+            credit.set(credit.get() + i64::from(target.weight));
+            sum += i64::from(target.weight);
+            if credit.get() > credits[best].get() {
+                best = at;
+            }
+        }
+        if let Some(credit) = credits.get(best) {
+            credit.set(credit.get() - sum);
+        }
+        (&targets[best], first + best)
+    }
+
+    /// The series of a route's first target, or of the route itself if it has none.
+    pub(crate) fn series(&self, route: &Route) -> SeriesId {
+        self.series[route.index]
+    }
+}

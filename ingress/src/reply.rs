@@ -1,0 +1,77 @@
+//! The way back: a function's reply in the form that the route wants (`reply_format`).
+
+use bytes::Bytes;
+use http::{HeaderValue, header};
+use schemas::{
+    Attributes, Body, Class, Fault, Format, Reply,
+    cloudevents::{self, Arrival, STRUCTURED_JSON},
+};
+
+use crate::Route;
+
+/// Puts a reply into the wanted form. A reply that is no event stays as it is, and so does a
+/// failure.
+///
+/// # Errors
+/// If the reply claims to be an event and is none, or is larger than the route's event limit.
+pub(crate) async fn form(reply: Reply, wanted: Format, route: &Route) -> Result<Reply, Fault> {
+    if wanted == Format::Auto || reply.receipt.is_some() {
+        return Ok(reply);
+    }
+    let arrival = cloudevents::arrival(&reply.head.headers);
+    if !matches!(arrival, Arrival::Binary | Arrival::Structured) {
+        return Ok(reply);
+    }
+    let Reply { mut head, data, verdict, receipt, upgrade, endpoint } = reply;
+    let bytes = data
+        .collect(route.policy.event_bytes_max)
+        .await
+        .map_err(|error| broken("the reply's event is too large or broke off").because(error))?;
+    let refuse =
+        |bad: cloudevents::Malformed| broken("the reply is no valid event").because(Why(bad.what));
+    let (attributes, bytes) = if arrival == Arrival::Structured {
+        let event = cloudevents::read_structured(&bytes).map_err(refuse)?;
+        let attributes = event.attributes().cloned().unwrap_or_default();
+        (attributes, event.data.whole().unwrap_or_default())
+    } else {
+        (cloudevents::read_binary(&head.headers).map_err(refuse)?, bytes)
+    };
+    cloudevents::remove_binary(&mut head.headers);
+    head.headers.remove(header::CONTENT_LENGTH);
+    head.headers.remove(header::CONTENT_TYPE);
+    let data = write(&attributes, bytes, wanted, &mut head.headers);
+    Ok(Reply { head, data: Body::from(data), verdict, receipt, upgrade, endpoint })
+}
+
+fn write(
+    attributes: &Attributes,
+    data: Bytes,
+    wanted: Format,
+    headers: &mut http::HeaderMap,
+) -> Bytes {
+    match wanted {
+        Format::Structured => {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(STRUCTURED_JSON));
+            cloudevents::write_structured(attributes, &data)
+        }
+        Format::Binary => {
+            cloudevents::write_binary(attributes, headers);
+            data
+        }
+        Format::Plain | Format::Auto => {
+            let media = attributes.datacontenttype.as_deref();
+            if let Some(media) = media.and_then(|media| HeaderValue::from_str(media).ok()) {
+                headers.insert(header::CONTENT_TYPE, media);
+            }
+            data
+        }
+    }
+}
+
+fn broken(what: &'static str) -> Fault {
+    Fault::new(Class::UpstreamProtocol, what).code("bad_reply_event").maybe()
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Why(String);

@@ -1,0 +1,426 @@
+//! A request in ten steps. One reads here what happens, and in which order.
+
+use std::{
+    borrow::Cow, net::SocketAddr, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Duration,
+};
+
+use futures_util::FutureExt as _;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts};
+use hyper::body::Incoming;
+use schemas::{Attributes, Body, BodyError, Class, Context, Event, Fault, Mode};
+
+use crate::{
+    Action, Destination, Route,
+    answer::{self, About, Answer},
+    batch,
+    decode::{self, Announced, Carried},
+    hop,
+    make::{self, Asked},
+    outgoing::Outgoing,
+    plane::core::Core,
+    recorder::Trace,
+    routes::{Chosen, Door, Refusal, Seen},
+    tunnel,
+};
+use schemas::cloudevents::webhook;
+
+/// Who sent a request, and where it arrived.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// The listener's name.
+    pub(crate) listener: Arc<str>,
+    /// The other end.
+    pub(crate) address: SocketAddr,
+}
+
+/// A request that is not served, and why.
+pub(crate) struct Refused {
+    pub(crate) fault: Fault,
+    /// The event that it was about, if that much is known.
+    pub(crate) event: Option<About>,
+    /// The methods that would be served.
+    pub(crate) allow: Option<HeaderValue>,
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self { fault, event: None, allow: None }
+    }
+}
+
+/// Serves one request. Never fails: what goes wrong is an answer too.
+pub(crate) async fn serve(
+    core: Rc<Core>,
+    peer: Rc<Peer>,
+    mut request: Request<Incoming>,
+) -> Response<Outgoing> {
+    // 1. Arrive: an id, a clock, a record.
+    let request_id = request_id(&core, &request);
+    let mut trace = Trace::start(
+        Rc::clone(&core.recorder),
+        request_id.clone(),
+        request.method().clone(),
+        request.uri().path_and_query().cloned(),
+        Some(peer.address.ip()),
+    );
+    let head_alone = request.method() == Method::HEAD;
+    let upgrade = hop::upgrade(request.headers())
+        .map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
+    let (parts, body) = request.into_parts();
+    let body = Body::incoming(body, None);
+
+    // 2 to 9 may panic only by a fault of ours; then this request fails, and no other.
+    let served = steps(&core, &peer, parts, body, upgrade, &request_id, &mut trace);
+    let served = AssertUnwindSafe(served).catch_unwind().await.unwrap_or_else(|_| {
+        Err(Fault::new(Class::Internal, "the gateway failed while serving this request")
+            .maybe()
+            .into())
+    });
+    let mut served = served.unwrap_or_else(|refused| {
+        trace.failed(&refused.fault);
+        let attempts = trace.record.attempts;
+        let mut answer =
+            answer::fault(&refused.fault, refused.event.as_ref(), attempts, &request_id);
+        if let Some(allow) = refused.allow {
+            answer.headers_mut().insert(header::ALLOW, allow);
+        }
+        answer.into()
+    });
+    served.answer.headers_mut().insert(answer::REQUEST_ID, request_id);
+
+    // 10. Record: written when the answer's last byte has gone.
+    let (head, body) = served.answer.into_parts();
+    trace.head(head.status);
+    if let Some(Tunnel { caller, upstream }) = served.tunnel {
+        tunnel::join(caller, upstream, served.idle, trace);
+        return Response::from_parts(head, Outgoing::nothing());
+    }
+    let silent = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let body = Outgoing::new(body, served.idle, trace);
+    Response::from_parts(head, if head_alone || silent { body.head_alone() } else { body })
+}
+
+/// An answer, and the tunnel that it opens.
+struct Served {
+    answer: Answer,
+    /// How long the answer's body may stand still.
+    idle: Duration,
+    tunnel: Option<Tunnel>,
+}
+
+struct Tunnel {
+    caller: hyper::upgrade::OnUpgrade,
+    upstream: hyper::upgrade::OnUpgrade,
+}
+
+impl From<Answer> for Served {
+    fn from(answer: Answer) -> Self {
+        Self { answer, idle: Duration::MAX, tunnel: None }
+    }
+}
+
+type Upgrade = Option<(HeaderValue, hyper::upgrade::OnUpgrade)>;
+
+async fn steps(
+    core: &Rc<Core>,
+    peer: &Peer,
+    parts: Parts,
+    body: Body,
+    upgrade: Upgrade,
+    request_id: &HeaderValue,
+    trace: &mut Trace,
+) -> Result<Served, Refused> {
+    // 2. Match the head: the door.
+    one_host(&parts)?;
+    let asked = Asked { parts, request_id, arrived: trace.arrived };
+    if let Some(answer) = handshake(core, peer, &asked) {
+        return Ok(answer.into());
+    }
+    let door = open(core, peer, &asked)?;
+
+    // 3. Admit by the head; no byte of the body has been read.
+    admit(&asked.parts, door.head())?;
+
+    // 4. Decode: what it carries, as far as anything needs to know; then the one route.
+    let announced = decode::announced(&asked.parts.headers)?;
+    let limit = door.head().policy.event_bytes_max;
+    let by_event = door.by_event();
+    let (chosen, event) = if by_event {
+        let body = guard(body, door.head(), limit as u64);
+        match announced {
+            Announced::Head(Context::Plain) => {
+                let provisional = make::provisional(&asked, door.head());
+                (choose(&door, Some(&provisional))?, Event { context: Context::Plain, data: body })
+            }
+            Announced::Head(context) => {
+                let event = Event { context, data: body };
+                (choose(&door, event.attributes())?, event)
+            }
+            Announced::Unknown(media) => return Err(decode::unknown(&media).into()),
+            Announced::InBody(mode) => match decode::in_body(mode, body, limit).await? {
+                Carried::One(event) => (choose(&door, event.attributes())?, event),
+                Carried::Many(events) => {
+                    let by_event = |event: &Attributes| choose(&door, Some(event));
+                    return Ok(batch::serve(core, &asked, events, &by_event, trace).await?.into());
+                }
+            },
+        }
+    } else {
+        let chosen = choose(&door, None)?;
+        let Action::Forward(targets) = &chosen.route.action else {
+            note(trace, core, chosen.route);
+            return Ok(answer_here(&chosen, &asked)?.into());
+        };
+        let reads = targets.iter().any(make::reads_events);
+        let event = match announced {
+            Announced::Head(context) => {
+                let limit = body_limit(chosen.route, targets);
+                Event { context, data: guard(body, chosen.route, limit) }
+            }
+            Announced::InBody(mode) if reads => {
+                let body = guard(body, chosen.route, limit as u64);
+                match decode::in_body(mode, body, limit).await? {
+                    Carried::One(event) => event,
+                    Carried::Many(events) => {
+                        let always = |_: &Attributes| choose(&door, None);
+                        return Ok(batch::serve(core, &asked, events, &always, trace)
+                            .await?
+                            .into());
+                    }
+                }
+            }
+            Announced::Unknown(media) if reads => return Err(decode::unknown(&media).into()),
+            Announced::InBody(mode) => opaque(mode, body, chosen.route),
+            Announced::Unknown(_) => opaque(Mode::Structured, body, chosen.route),
+        };
+        (chosen, event)
+    };
+    note(trace, core, chosen.route);
+    trace.record.bytes_in = exact(&event.data);
+
+    // 5. Make the call, with its deadline.
+    let Action::Forward(targets) = &chosen.route.action else {
+        return Ok(answer_here(&chosen, &asked)?.into());
+    };
+    let (target, series) = core.view.turn(chosen.route, targets);
+    trace.series = series;
+    trace.record.address = Some(Arc::clone(&target.label));
+    let made = make::call(&chosen, target, event, asked, upgrade.as_ref().map(|(name, _)| name))?;
+    let make::Made { call, about, response } = made;
+
+    // 6, 7, 8. Attempt: the lane picks an endpoint, translates and sends once; the policy sends
+    // again where that is safe.
+    let lane = core.view.lane(&target.upstream);
+    let attempted =
+        policy::attempt(&chosen.route.policy, call, async |call| lane.call(call).await).await;
+    trace.record.attempts = attempted.attempts;
+    let mut reply = match attempted.result {
+        Ok(reply) => reply,
+        Err(fault) => {
+            return Err(Refused { fault: of_body(fault), event: about, allow: None });
+        }
+    };
+
+    // 9. Answer.
+    trace.record.ack = Some(target.ack);
+    if let schemas::Verdict::Failed { class, .. } = reply.verdict {
+        trace.record.class = Some(class);
+    }
+    let tunnel = match (reply.upgrade.take(), upgrade) {
+        (Some(upstream), Some((_, caller))) => Some(Tunnel { caller, upstream }),
+        _ => None,
+    };
+    let reply = crate::reply::form(reply, target.reply_format, chosen.route).await?;
+    let mut answer = answer::reply(reply, target.ack, about.as_ref());
+    if let Some(changes) = response {
+        changes.apply(answer.headers_mut());
+    }
+    Ok(Served { answer, idle: chosen.route.policy.idle_timeout, tunnel })
+}
+
+/// The request's id: the caller's, if it is fit to stand in a log, else a new one.
+fn request_id(core: &Core, request: &Request<Incoming>) -> HeaderValue {
+    if let Some(id) = request.headers().get(answer::REQUEST_ID)
+        && (1..=128).contains(&id.len())
+        && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    {
+        return id.clone();
+    }
+    core.next_id()
+}
+
+/// A request has exactly one host, or nobody can say who it is for (RFC 9112, section 3.2).
+fn one_host(parts: &Parts) -> Result<(), Fault> {
+    let refuse = |what: &'static str| Err(Fault::new(Class::BadRequest, what).code("bad_host"));
+    let mut named = parts.headers.get_all(header::HOST).iter();
+    let first = named.next();
+    if named.next().is_some() {
+        return refuse("the request has more than one Host header");
+    }
+    match first {
+        Some(host) if host.to_str().is_err() => refuse("the Host header is not text"),
+        None if parts.version == Version::HTTP_11 && parts.uri.authority().is_none() => {
+            refuse("the request has no Host header")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn seen<'a>(peer: &'a Peer, asked: &'a Asked<'_>, method: &'a Method) -> Seen<'a> {
+    Seen {
+        listener: &peer.listener,
+        host: asked.host(),
+        path: asked.parts.uri.path(),
+        query: asked.parts.uri.query(),
+        method,
+        headers: &asked.parts.headers,
+    }
+}
+
+fn open<'c>(core: &'c Core, peer: &Peer, asked: &Asked<'_>) -> Result<Door<'c>, Refused> {
+    core.view.table.doors.open(&seen(peer, asked, &asked.parts.method)).map_err(|refusal| {
+        match refusal {
+            Refusal::NoRoute => Fault::new(Class::NotFound, "no route serves this host and path")
+                .code("no_route")
+                .into(),
+            Refusal::Method { allow } => {
+                let names: Vec<&str> = allow.iter().map(Method::as_str).collect();
+                Refused {
+                    allow: HeaderValue::from_str(&names.join(", ")).ok(),
+                    ..Fault::new(
+                        Class::MethodNotAllowed,
+                        "a route serves this path, but not this method",
+                    )
+                    .into()
+                }
+            }
+        }
+    })
+}
+
+/// Answers the handshake by which a webhook asks whether it may deliver here, on routes that are
+/// configured for it (CloudEvents HTTP webhook specification, section 4).
+fn handshake(core: &Core, peer: &Peer, asked: &Asked<'_>) -> Option<Answer> {
+    if asked.parts.method != Method::OPTIONS {
+        return None;
+    }
+    // It asks for the route that its deliveries will take.
+    let door = core.view.table.doors.open(&seen(peer, asked, &Method::POST)).ok()?;
+    let allowed = door.head().webhook.as_ref()?;
+    let headers = webhook::answer(&asked.parts.headers, Some(allowed))?;
+    let mut answer = Response::new(Body::empty());
+    answer.headers_mut().extend(headers);
+    Some(answer)
+}
+
+fn choose<'t>(door: &Door<'t>, event: Option<&Attributes>) -> Result<Chosen<'t>, Refused> {
+    door.choose(event).ok_or_else(|| Refused {
+        event: event.map(About::of),
+        ..Fault::new(Class::NotFound, "no route here takes this event")
+            .code("no_route_for_event")
+            .into()
+    })
+}
+
+/// Refuses by the head alone what is over a limit.
+fn admit(parts: &Parts, route: &Route) -> Result<(), Fault> {
+    let policy = &route.policy;
+    let size: usize =
+        parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if size > policy.header_bytes_max {
+        let limit = policy.header_bytes_max;
+        return Err(Fault::new(
+            Class::HeadersTooLarge,
+            format!("the headers are larger than {limit} bytes together"),
+        ));
+    }
+    if let Some(length) = parts.headers.get(header::CONTENT_LENGTH)
+        && let Some(length) = length.to_str().ok().and_then(|text| text.parse::<u64>().ok())
+        && length > policy.body_bytes_max
+    {
+        return Err(too_large(policy.body_bytes_max));
+    }
+    Ok(())
+}
+
+fn too_large(limit: u64) -> Fault {
+    Fault::new(Class::TooLarge, format!("the body is larger than {limit} bytes"))
+}
+
+/// The body under the route's limits. A body that is all here, or not there at all, needs none.
+fn guard(body: Body, route: &Route, bytes_max: u64) -> Body {
+    use http_body::Body as _;
+    if body.is_end_stream() {
+        return body;
+    }
+    policy::guard_body(body, route.policy.idle_timeout, Some(bytes_max))
+}
+
+fn opaque(mode: Mode, body: Body, route: &Route) -> Event {
+    let data = guard(body, route, route.policy.body_bytes_max);
+    Event { context: Context::Opaque(mode), data }
+}
+
+/// What is sent to a broker is read whole, so the event's limit holds for it.
+fn body_limit(route: &Route, targets: &[Destination]) -> u64 {
+    let event = route.policy.event_bytes_max as u64;
+    if targets.iter().any(make::takes_messages) {
+        event.min(route.policy.body_bytes_max)
+    } else {
+        route.policy.body_bytes_max
+    }
+}
+
+fn exact(body: &Body) -> u64 {
+    use http_body::Body as _;
+    body.size_hint().exact().unwrap_or(0)
+}
+
+fn note(trace: &mut Trace, core: &Core, route: &Route) {
+    trace.record.route = Some(Arc::clone(&route.label));
+    trace.series = core.view.series(route);
+}
+
+/// Routes that need no target.
+fn answer_here(chosen: &Chosen<'_>, asked: &Asked<'_>) -> Result<Answer, Fault> {
+    let mut answer = Response::new(Body::empty());
+    match &chosen.route.action {
+        Action::Respond { status, headers, body } => {
+            *answer.status_mut() = *status;
+            answer.headers_mut().extend(headers.iter().cloned());
+            *answer.body_mut() = Body::from(body.clone());
+        }
+        Action::Redirect { to, status } => {
+            let location = make::location(to, &asked.values(&chosen.captures, None))?;
+            *answer.status_mut() = *status;
+            answer.headers_mut().insert(header::LOCATION, location);
+        }
+        Action::Forward(_) => {
+            return Err(Fault::new(Class::Internal, "a route with targets was answered here"));
+        }
+    }
+    Ok(answer)
+}
+
+/// A call that failed because the caller's own body did is the caller's failure.
+fn of_body(fault: Fault) -> Fault {
+    let mut cause = fault.cause.as_deref().map(|cause| cause as &(dyn std::error::Error + 'static));
+    while let Some(one) = cause {
+        if let Some(error) = one.downcast_ref::<BodyError>() {
+            let ran = fault.ran;
+            let said = match error {
+                BodyError::TooLarge { limit } => too_large(*limit as u64),
+                BodyError::Idle { millis } => Fault::new(
+                    Class::RequestTimeout,
+                    Cow::Owned(format!("no byte of the body came for {millis} ms")),
+                ),
+                BodyError::Broken(_) => {
+                    Fault::new(Class::BadRequest, "the body broke off").code("body_broken")
+                }
+            };
+            return Fault { ran, ..said };
+        }
+        cause = one.source();
+    }
+    fault
+}

@@ -1,0 +1,179 @@
+//! Making a connection: addresses in turn, TLS, and the task that drives it.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use schemas::{Body, Class, Fault};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, lookup_host},
+    sync::OnceCell,
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::TlsConnector;
+
+use super::Origin;
+use crate::{
+    Tools,
+    tls::{BadTls, Tls},
+};
+
+/// Makes the connections of one lane.
+#[derive(Debug)]
+pub(super) struct Connector {
+    tools: Tools,
+    timeout: Duration,
+    tls: Option<Tls>,
+    /// Made when the first connection needs it: it reads files.
+    ready: OnceCell<Arc<ClientConfig>>,
+}
+
+/// Why there is no connection. Names what the log needs; the caller gets the fault's own words.
+#[derive(Debug, thiserror::Error)]
+enum NoConnection {
+    #[error("{host} cannot be resolved")]
+    Resolve {
+        host: String,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("{host} has no address")]
+    NoAddress { host: String },
+    #[error("{address} cannot be reached")]
+    Refused {
+        address: SocketAddr,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("no connection to {authority} within {millis} ms")]
+    TooSlow { authority: String, millis: u128 },
+    #[error("TLS cannot be set up")]
+    SetUp(#[from] BadTls),
+    #[error("the TLS handshake with {authority} failed")]
+    Handshake {
+        authority: String,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("the connection was closed at once")]
+    Closed(#[from] hyper::Error),
+}
+
+impl Connector {
+    pub(super) fn new(tls: Option<Tls>, timeout: Duration, tools: &Tools) -> Self {
+        Self { tools: tools.clone(), timeout, tls, ready: OnceCell::new() }
+    }
+
+    /// Connects by the deadline, and within the upstream's own time for it.
+    pub(super) async fn connect(
+        &self,
+        origin: &Origin,
+        deadline: std::time::Instant,
+    ) -> Result<SendRequest<Body>, Fault> {
+        let deadline = Instant::from_std(deadline);
+        let ends = Instant::now().checked_add(self.timeout).unwrap_or(deadline);
+        match timeout_at(ends.min(deadline), self.dial(origin, ends.min(deadline))).await {
+            Ok(Ok(sender)) => Ok(sender),
+            Ok(Err(why)) => Err(why.into()),
+            Err(_) if deadline <= ends => Err(Fault::new(
+                Class::Timeout,
+                "the time for the call was up before there was a connection to the upstream",
+            )),
+            Err(_) => {
+                let authority = authority(origin);
+                Err(NoConnection::TooSlow { authority, millis: self.timeout.as_millis() }.into())
+            }
+        }
+    }
+
+    async fn dial(
+        &self,
+        origin: &Origin,
+        ends: Instant,
+    ) -> Result<SendRequest<Body>, NoConnection> {
+        let stream = reach(origin, ends).await?;
+        let Some(name) = &origin.server_name else { return drive(stream).await };
+        let config = self.ready.get_or_try_init(|| self.set_up()).await?;
+        let tls = TlsConnector::from(Arc::clone(config));
+        let handshake = tls.connect(name.clone(), stream).await;
+        let stream = handshake
+            .map_err(|cause| NoConnection::Handshake { authority: authority(origin), cause })?;
+        drive(stream).await
+    }
+
+    /// Reads what TLS needs, off the core's thread: the system's roots are many files.
+    async fn set_up(&self) -> Result<Arc<ClientConfig>, BadTls> {
+        let (tls, secrets) = (self.tls.clone(), Arc::clone(&self.tools.secrets));
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut config = tls.unwrap_or_default().client_config(secrets.as_ref())?;
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            Ok(Arc::new(config))
+        });
+        reading.await.map_err(|_| BadTls::Stopped)?
+    }
+}
+
+/// Connects to the first address that answers. Each gets its share of the time that is left, so
+/// that one that swallows packets leaves some to the next.
+async fn reach(origin: &Origin, ends: Instant) -> Result<TcpStream, NoConnection> {
+    let host = || origin.host.clone();
+    let found = lookup_host((origin.host.as_str(), origin.port)).await;
+    let addresses: Vec<_> =
+        found.map_err(|cause| NoConnection::Resolve { host: host(), cause })?.collect();
+    let mut failed = NoConnection::NoAddress { host: host() };
+    for (at, address) in addresses.iter().copied().enumerate() {
+        let left = u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        let share = now + ends.saturating_duration_since(now) / left;
+        let cause = match timeout_at(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => match stream.set_nodelay(true) {
+                Ok(()) => return Ok(stream),
+                Err(cause) => cause,
+            },
+            Ok(Err(cause)) => cause,
+            Err(_) => io::ErrorKind::TimedOut.into(),
+        };
+        failed = NoConnection::Refused { address, cause };
+    }
+    Err(failed)
+}
+
+/// Speaks HTTP/1.1 over the stream, in a task of its own. The task can move between threads, so it
+/// runs inside a `LocalSet` and outside of one; on a core's runtime it stays where it is.
+async fn drive<T>(stream: T) -> Result<SendRequest<Body>, NoConnection>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(async move {
+        // What goes wrong is told to the request or the body that it happens to; between requests
+        // it concerns nobody.
+        drop(connection.with_upgrades().await);
+    });
+    Ok(sender)
+}
+
+fn authority(origin: &Origin) -> String {
+    format!("{}:{}", origin.host, origin.port)
+}
+
+impl From<NoConnection> for Fault {
+    fn from(why: NoConnection) -> Self {
+        let detail = match &why {
+            NoConnection::Resolve { .. } | NoConnection::NoAddress { .. } => {
+                "the upstream's host name has no address"
+            }
+            NoConnection::Refused { .. } | NoConnection::Closed(_) => {
+                "no connection to the upstream could be made"
+            }
+            NoConnection::TooSlow { .. } => "no connection to the upstream could be made in time",
+            NoConnection::SetUp(_) => "TLS towards the upstream cannot be set up",
+            NoConnection::Handshake { .. } => {
+                "no TLS connection to the upstream could be made; its certificate may not be trusted"
+            }
+        };
+        Self::new(Class::ConnectFailed, detail).because(why)
+    }
+}

@@ -1,0 +1,178 @@
+//! From the response to the reply: unchanged but for what concerns this hop alone.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use schemas::{Body, Class, EndpointId, Fault, Ran, Reply, ReplyHead, Verdict};
+
+/// Makes the reply. `upgrade` says whether a change of protocol was asked for.
+pub(super) fn reply(
+    mut response: Response<Body>,
+    id: EndpointId,
+    upgrade: bool,
+) -> Result<Reply, Fault> {
+    let status = response.status();
+    let switched = status == StatusCode::SWITCHING_PROTOCOLS;
+    if switched && !upgrade {
+        let what = "the upstream changed to a protocol that nobody asked for";
+        return Err(Fault::new(Class::UpstreamProtocol, what).maybe().at(id));
+    }
+    let upgrade = switched.then(|| hyper::upgrade::on(&mut response));
+    let (head, data) = response.into_parts();
+    let mut headers = head.headers;
+    let verdict = classify(status, &headers);
+    if headers.keys().any(is_hop_by_hop) {
+        remove_hop_by_hop(&mut headers, switched);
+    }
+    let head = ReplyHead { status, headers };
+    Ok(Reply { head, data, verdict, receipt: None, upgrade, endpoint: Some(id) })
+}
+
+/// What a status of an HTTP service says. 429 promises that nothing was done (RFC 6585, section
+/// 4); a 5xx promises nothing: it may come from a proxy in between, after the function has run.
+fn classify(status: StatusCode, headers: &HeaderMap) -> Verdict {
+    let (class, ran) = match status.as_u16() {
+        429 => (Class::Throttled, Ran::No),
+        500..=599 => (Class::FunctionFailed, Ran::Maybe),
+        _ => return Verdict::Ok,
+    };
+    let retry_after_ms = retry_after(headers, SystemTime::now())
+        .map(|wait| u32::try_from(wait.as_millis()).unwrap_or(u32::MAX));
+    Verdict::Failed { class, ran, retry_after_ms }
+}
+
+/// Reads `Retry-After`: seconds or a date (RFC 9110, section 10.2.3).
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// Whether the field concerns this hop alone (RFC 9110, section 7.6.1). `Trailer` does not: it
+/// announces what comes after the body, and that passes on.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authentication-info"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Removes them, and those that `Connection` names. A connection that has `switched` keeps
+/// `Upgrade`, which says to what.
+fn remove_hop_by_hop(headers: &mut HeaderMap, switched: bool) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let known: Vec<HeaderName> =
+        headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+    for name in named.iter().chain(&known) {
+        // The length of the body is no matter of the hop, whoever says so.
+        let keep = *name == header::CONTENT_LENGTH || (switched && *name == header::UPGRADE);
+        if !keep {
+            headers.remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        let mut headers = HeaderMap::new();
+        headers.extend(pairs.iter().map(pair));
+        headers
+    }
+
+    fn response(status: u16, pairs: &[(&'static str, &'static str)]) -> Reply {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        *response.headers_mut() = headers(pairs);
+        reply(response, EndpointId(0), true).unwrap()
+    }
+
+    #[test]
+    fn what_concerns_the_hop_alone_is_removed() {
+        let reply = response(
+            200,
+            &[
+                ("connection", "keep-alive, X-Hop, content-length"),
+                ("keep-alive", "timeout=5"),
+                ("proxy-authenticate", "Basic"),
+                ("transfer-encoding", "chunked"),
+                ("upgrade", "h2c"),
+                ("x-hop", "1"),
+                ("content-length", "5"),
+                ("trailer", "x-sum"),
+                ("x-kept", "2"),
+            ],
+        );
+        let kept = [("content-length", "5"), ("trailer", "x-sum"), ("x-kept", "2")];
+        assert_eq!(reply.head.headers, headers(&kept));
+    }
+
+    #[test]
+    fn a_changed_protocol_keeps_its_name() {
+        let reply = response(101, &[("connection", "upgrade"), ("upgrade", "websocket")]);
+        assert_eq!(reply.head.headers, headers(&[("upgrade", "websocket")]));
+        assert!(reply.upgrade.is_some());
+    }
+
+    #[test]
+    fn a_protocol_that_nobody_asked_for_is_a_fault() {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let fault = reply(response, EndpointId(3), false).unwrap_err();
+        assert_eq!((fault.class, fault.ran), (Class::UpstreamProtocol, Ran::Maybe));
+        assert_eq!(fault.endpoint, Some(EndpointId(3)));
+    }
+
+    #[test]
+    fn the_status_decides_the_verdict() {
+        for status in [200, 204, 304, 400, 401, 404, 499] {
+            assert_eq!(response(status, &[]).verdict, Verdict::Ok, "{status}");
+        }
+        for status in [500, 502, 503, 504, 599] {
+            let failed = Verdict::Failed {
+                class: Class::FunctionFailed,
+                ran: Ran::Maybe,
+                retry_after_ms: None,
+            };
+            assert_eq!(response(status, &[]).verdict, failed, "{status}");
+        }
+        let throttled =
+            Verdict::Failed { class: Class::Throttled, ran: Ran::No, retry_after_ms: Some(7_000) };
+        assert_eq!(response(429, &[("retry-after", "7")]).verdict, throttled);
+    }
+
+    #[test]
+    fn retry_after_is_read_as_seconds_or_as_a_date() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        let read = |text| retry_after(&headers(&[("retry-after", text)]), now);
+        assert_eq!(read("120"), Some(Duration::from_secs(120)));
+        assert_eq!(read("Sun, 06 Nov 1994 08:50:00 GMT"), Some(Duration::from_secs(23)));
+        assert_eq!(read("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(read("soon"), None);
+        assert_eq!(read("-1"), None);
+        assert_eq!(read("99999999999999999999999"), None);
+    }
+}

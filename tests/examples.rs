@@ -1,0 +1,100 @@
+//! Every example is checked, validated against the schema, run, and asked what its header says.
+//!
+//! A header has lines such as
+//! ```text
+//! #   curl -i http://127.0.0.1:8080/hello
+//! #   # 200
+//! ```
+//! in which the ports are those of the file. The test runs the same lines on free ones.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Gateway, Peer, files, nats::Server, read, shell, yaml};
+
+/// A line to try, and the status that it is answered with.
+struct Trial {
+    line: String,
+    status: String,
+}
+
+fn trials(text: &str) -> Vec<Trial> {
+    let header = text.lines().take_while(|line| line.starts_with('#'));
+    let lines: Vec<_> = header.map(|line| line.trim_start_matches('#').trim()).collect();
+    let mut found: Vec<Trial> = Vec::new();
+    let mut continued = false;
+    for line in lines {
+        if continued || line.starts_with("curl ") {
+            if !continued {
+                found.push(Trial { line: String::new(), status: String::new() });
+            }
+            continued = line.ends_with('\\');
+            let trial = found.last_mut().unwrap();
+            trial.line.push_str(line.trim_end_matches('\\'));
+        } else if let (Some(status), Some(trial)) = (line.strip_prefix("# "), found.last_mut()) {
+            trial.status = status.split([' ', ',']).next().unwrap().to_owned();
+        }
+    }
+    found
+}
+
+/// Puts the ports of running peers in place of those that the file names.
+fn on_free_ports(text: &str, web: &Peer, canary: &Peer, nats: &Server) -> String {
+    text.replace("listen: 127.0.0.1:8080", "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0")
+        .replace("http://127.0.0.1:9000", &web.url())
+        .replace("http://127.0.0.1:9001", &canary.url())
+        .replace("nats://127.0.0.1:4222", &nats.url())
+}
+
+/// Answers on a subject, for the example of request-reply.
+fn answer_quotes(nats: &Server) {
+    let mut wire = nats.connect();
+    wire.subscribe("quotes.*");
+    std::thread::spawn(move || {
+        let message = wire.next();
+        wire.publish(message.reply.as_deref().unwrap(), "42");
+    });
+}
+
+fn run(path: &Path) {
+    let text = read(path);
+    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    let trials = trials(&text);
+    assert!(!trials.is_empty(), "{name} has nothing to try in its header");
+    let (web, canary, nats) = (Peer::echo(), Peer::echo(), Server::start());
+    nats.add_stream("ORDERS", &["orders.>"]);
+    answer_quotes(&nats);
+    let gateway = Gateway::run(&on_free_ports(&text, &web, &canary, &nats));
+    for trial in trials {
+        let line = trial.line.replace("127.0.0.1:8080", &gateway.address().to_string());
+        let quiet = "curl --silent --show-error --max-time 10 --output /dev/null --write-out '%{http_code}' ";
+        let ran = shell::pasted(&line.replacen("curl ", quiet, 1)).ends(0);
+        assert_eq!(ran.out, trial.status, "{name}: {line}\n{}", ran.err);
+    }
+}
+
+#[test]
+fn every_example_does_what_its_header_says() {
+    let examples = files("examples", ".yaml");
+    assert!(examples.len() >= 7, "{examples:?}");
+    examples.iter().for_each(|path| run(path));
+}
+
+#[test]
+fn every_example_passes_check_and_fits_the_schema() {
+    let schema: Value = serde_json::from_str(&read("schemas/config.schema.json")).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    for path in files("examples", ".yaml") {
+        let text = read(&path);
+        assert!(
+            text.starts_with("# yaml-language-server: $schema=../schemas/config.schema.json\n"),
+            "{} does not start with the schema line",
+            path.display()
+        );
+        shell::gusset_run(&["check", "-c", path.to_str().unwrap()]).ends(0);
+        let told: Vec<_> =
+            validator.iter_errors(&yaml::to_json(&text)).map(|error| error.to_string()).collect();
+        assert!(told.is_empty(), "{}: {told:?}", path.display());
+    }
+}

@@ -1,0 +1,27 @@
+//! The tests over the whole gateway. Each starts the real binary with a configuration of its own on
+//! free ports, talks to it over sockets, and leaves nothing running.
+//!
+//! Start with `support/gateway.rs` (the program under test), `support/raw.rs` (a client that sends
+//! and sees every byte) and `support/peer.rs` (an HTTP service that does what it is told).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, its helpers block threads of their own, and the runner shows what it prints"
+)]
+
+mod support;
+
+mod cli;
+mod cloudevents;
+mod compose;
+mod dev;
+mod docs;
+mod examples;
+mod layers;
+mod nats;
+mod proxy;
+mod routing;
+mod startup;

@@ -1,0 +1,85 @@
+//! HTTP/2 without TLS, by prior knowledge.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, Version};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{net::TcpStream, runtime::Builder};
+
+use super::through;
+use crate::support::{Peer, noise};
+
+fn block_on<T>(task: impl Future<Output = T>) -> T {
+    Builder::new_current_thread().enable_all().build().unwrap().block_on(task)
+}
+
+async fn connect(address: SocketAddr) -> SendRequest<Full<Bytes>> {
+    let socket = TcpStream::connect(address).await.unwrap();
+    let (send, connection) = handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
+    tokio::spawn(connection);
+    send
+}
+
+async fn post(send: &mut SendRequest<Full<Bytes>>, path: &str, body: Bytes) -> (StatusCode, Bytes) {
+    let request = Request::post(format!("http://shop.test{path}")).body(Full::new(body)).unwrap();
+    let answer = send.send_request(request).await.unwrap();
+    assert_eq!(answer.version(), Version::HTTP_2);
+    (answer.status(), answer.into_body().collect().await.unwrap().to_bytes())
+}
+
+#[test]
+fn a_request_over_http_2_reaches_a_service_that_speaks_http_1() {
+    let peer = Peer::echo();
+    let gateway = through(&peer);
+    let body = Bytes::from(noise(300_000));
+    let (status, back) = block_on(async {
+        let mut send = connect(gateway.address()).await;
+        post(&mut send, "/a?b=c", body.clone()).await
+    });
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(back, body);
+    let seen = peer.only();
+    assert_eq!(seen.target(), "/a?b=c");
+    assert_eq!(seen.head.start, "POST /a?b=c HTTP/1.1");
+}
+
+#[test]
+fn requests_of_one_connection_run_beside_each_other() {
+    let peer = Peer::echo();
+    let gateway = through(&peer);
+    block_on(async {
+        let send = connect(gateway.address()).await;
+        let calls = (0..50).map(|n| {
+            let mut send = send.clone();
+            tokio::spawn(async move {
+                let body = Bytes::from(format!("call {n}"));
+                (post(&mut send, "/", body.clone()).await, body)
+            })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            let ((status, back), body) = call.await.unwrap();
+            assert_eq!((status, back), (StatusCode::OK, body));
+        }
+    });
+}
+
+#[test]
+fn a_problem_is_told_over_http_2_as_well() {
+    let peer = Peer::answering("ok");
+    let gateway = crate::support::Gateway::start(&format!(
+        "upstreams: {{ web: {{ kind: http, url: {} }} }}
+routes: [{{ name: only, match: {{ path: /only }}, to: web }}]
+",
+        peer.url()
+    ));
+    let (status, body) = block_on(async {
+        let mut send = connect(gateway.address()).await;
+        post(&mut send, "/other", Bytes::new()).await
+    });
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(problem["code"], "no_route", "{problem}");
+}
