@@ -96,7 +96,7 @@ pub struct Match {
     pub methods: Vec<Method>,
     /// Conditions on headers.
     pub headers: Vec<(HeaderName, Condition)>,
-    /// Conditions on query parameters (percent-decoded names and values; any value may fit).
+    /// Conditions on query parameters (names and values decoded as forms are; any value may fit).
     pub query: Vec<(String, Condition)>,
     /// Conditions on the event.
     pub event: Option<EventMatch>,

@@ -66,7 +66,8 @@ pub(crate) fn parameter<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> 
     })
 }
 
-fn decode_form(text: &str) -> Option<Cow<'_, str>> {
+/// A part of a query, decoded as forms are (`+` is a blank).
+pub(crate) fn decode_form(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains(['+', '%']) {
         return Some(Cow::Borrowed(text));
     }

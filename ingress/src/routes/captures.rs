@@ -4,10 +4,7 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
-use super::{
-    encoding,
-    pattern::{Kind, Step},
-};
+use super::encoding;
 use crate::table::PathMatch;
 
 /// The name under which what is left over is kept; no parameter can have it.
@@ -61,15 +58,16 @@ impl Captures {
         let mut left = path.strip_prefix('/');
         match condition {
             PathMatch::Pattern(pattern) if pattern.has_parameters() => {
-                for (step, name) in pattern.named_steps() {
+                for parameter in pattern.by_segment() {
                     let Some(path) = left else { break };
                     let (segment, after) = encoding::segment(path);
-                    let many = *step == Step::Parameter(Kind::Many);
-                    if let Some(name) = name {
-                        captures.push(name, if many { path } else { segment });
-                    }
-                    if many {
-                        captures.push(REST, path);
+                    match parameter {
+                        Some((name, true)) => {
+                            captures.push(name, path);
+                            captures.push(REST, path);
+                        }
+                        Some((name, false)) => captures.push(name, segment),
+                        None => {}
                     }
                     left = after;
                 }

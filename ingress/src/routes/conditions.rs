@@ -4,11 +4,13 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, Method};
-use percent_encoding::percent_decode_str;
 use regex::Regex;
 
 use super::Seen;
-use crate::table::{Condition, Match};
+use crate::{
+    table::{Condition, Match},
+    values::decode_form,
+};
 
 /// The first condition of a route that does not hold. Host, path and method are others' business.
 #[derive(Clone, Copy, Debug)]
@@ -121,10 +123,19 @@ fn header_values<'h>(
     headers.get_all(name).into_iter().map(|value| value.as_bytes())
 }
 
-/// The values of a query parameter, percent-decoded. A `+` is a `+`.
+/// The values of a query parameter, decoded as placeholders have them; what is no UTF-8 is left as
+/// it came.
 fn query_values<'q>(query: Option<&'q str>, name: &'q str) -> impl Iterator<Item = Cow<'q, [u8]>> {
     query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).filter_map(move |pair| {
         let (known, value) = pair.split_once('=').unwrap_or((pair, ""));
-        percent_decode_str(known).eq(name.bytes()).then(|| percent_decode_str(value).into())
+        let known = decode_form(known)?;
+        (known == name).then(|| bytes(decode_form(value).unwrap_or(Cow::Borrowed(value))))
     })
+}
+
+fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
 }

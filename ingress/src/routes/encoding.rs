@@ -12,24 +12,15 @@ pub(super) fn plain(path: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(path.len());
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        match escaped(bytes, at) {
-            Some(value) => {
-                if is_unreserved(value) {
-                    out.push(char::from(value))
-                } else {
-                    escape(value, &mut out)
-                }
-                at += 3;
-            }
-            None => {
-                if byte.is_ascii() {
-                    out.push(char::from(byte))
-                } else {
-                    escape(byte, &mut out)
-                }
-                at += 1;
-            }
+        let escape = escaped(bytes, at);
+        let value = escape.unwrap_or(byte);
+        // A `%` that starts no escape stays what it is.
+        if is_unreserved(value) || (escape.is_none() && value.is_ascii()) {
+            out.push(char::from(value));
+        } else {
+            out.push_str(percent_encoding::percent_encode_byte(value));
         }
+        at += if escape.is_some() { 3 } else { 1 };
     }
     Cow::Owned(out)
 }
@@ -48,7 +39,8 @@ pub(super) fn is_encoded(path: &str) -> bool {
 
 /// The first segment, and what is behind the `/` that ends it.
 pub(super) fn segment(path: &str) -> (&str, Option<&str>) {
-    match path.split_once('/') {
+    let border = memchr::memchr(b'/', path.as_bytes());
+    match border.and_then(|at| Some((path.get(..at)?, path.get(at + 1..)?))) {
         Some((segment, after)) => (segment, Some(after)),
         None => (path, None),
     }
@@ -73,10 +65,6 @@ fn hex(digit: u8) -> Option<u8> {
         b'A'..=b'F' => Some(digit - b'A' + 10),
         _ => None,
     }
-}
-
-fn escape(byte: u8, out: &mut String) {
-    out.push_str(percent_encoding::percent_encode_byte(byte));
 }
 
 /// RFC 3986, section 2.3.

@@ -11,8 +11,9 @@ use super::{
     conditions::{self, Miss},
     encoding, host,
     index::Place,
+    methods::MethodRank,
     pattern::Step,
-    rank::{self, EventTier, HostRank, InDoor, MethodRank, PathRank},
+    rank::{self, EventTier, HostRank, InDoor, PathRank},
 };
 use crate::{
     Route,

@@ -7,8 +7,9 @@ use schemas::Attributes;
 use smallvec::SmallVec;
 
 use super::{
-    Seen, conditions,
-    rank::{self, EventRank, EventTier, MethodRank},
+    Seen, captures, conditions,
+    methods::{MethodRank, MethodSet},
+    rank::{self, EventRank, EventTier},
 };
 use crate::{
     Route,
@@ -18,7 +19,8 @@ use crate::{
 /// The routes of one host and one path.
 #[derive(Debug)]
 pub(super) struct Leaf {
-    gates: Vec<Gate>,
+    /// Mostly one, which then lies in place.
+    gates: SmallVec<[Gate; 1]>,
 }
 
 /// The routes of a leaf whose head conditions and priority are the same.
@@ -28,14 +30,22 @@ pub(super) struct Gate {
     /// The route without a condition on the event. There is one at most, as two would clash.
     plain: Option<Arc<Route>>,
     events: Option<Box<Events>>,
+    // What the head conditions say, so that a request looks at no route but its own.
+    methods: MethodSet,
+    /// Whether there are conditions on listener, headers or query.
+    conditional: bool,
+    /// Whether the path brings values.
+    captures: bool,
 }
+
+type ByType = HashMap<Box<str>, Vec<Arc<Route>>>;
 
 /// Routes by the events that they are for. Each list is in order of rank.
 #[derive(Debug, Default)]
 struct Events {
-    exact: HashMap<Box<str>, Vec<Arc<Route>>>,
+    exact: ByType,
     /// By the prefix's length, the longest first.
-    prefixes: Vec<(usize, HashMap<Box<str>, Vec<Arc<Route>>>)>,
+    prefixes: Vec<(usize, ByType)>,
     other: Vec<Arc<Route>>,
 }
 
@@ -64,10 +74,9 @@ impl Leaf {
     ) -> SmallVec<[(MethodRank, &'t Gate); 4]> {
         let mut open = SmallVec::new();
         for gate in &self.gates {
-            let matching = gate.head();
-            match MethodRank::of(&matching.methods, seen.method) {
-                Some(method) if conditions::hold(matching, seen) => open.push((method, gate)),
-                None if !*method_missed => *method_missed = conditions::hold(matching, seen),
+            match gate.methods.rank(seen.method, || &gate.head().methods) {
+                Some(method) if gate.holds(seen) => open.push((method, gate)),
+                None if !*method_missed => *method_missed = gate.holds(seen),
                 Some(_) | None => {}
             }
         }
@@ -109,14 +118,28 @@ impl Gate {
             (Reverse(EventRank::of(route.matching.event.as_ref())), route.name.clone())
         });
         let first = routes.iter().min_by_key(|route| &route.name)?.clone();
+        let matching = &first.matching;
+        let methods = MethodSet::of(&matching.methods);
+        let conditional = !matching.listeners.is_empty() || rank::conditions(matching) > 0;
+        let captures = captures::takes(&matching.path);
         let plain = routes.pop_if(|route| route.matching.event.is_none());
         let events = (!routes.is_empty()).then(|| Box::new(Events::new(routes)));
-        Some(Self { first, plain, events })
+        Some(Self { first, plain, events, methods, conditional, captures })
     }
 
     /// What the head has to look like.
     pub(super) fn head(&self) -> &Match {
         &self.first.matching
+    }
+
+    /// Whether listener, headers and query are as it asks.
+    fn holds(&self, seen: &Seen<'_>) -> bool {
+        !self.conditional || conditions::hold(self.head(), seen)
+    }
+
+    /// Whether the path brings values.
+    pub(super) fn captures(&self) -> bool {
+        self.captures
     }
 
     /// The route whose name comes first.
@@ -149,7 +172,7 @@ impl Events {
                 }
                 Some(TypeMatch::Prefix(prefix)) => {
                     if events.prefixes.last().is_none_or(|(bytes, _)| *bytes != rank.prefix_bytes) {
-                        events.prefixes.push((rank.prefix_bytes, HashMap::new()));
+                        events.prefixes.push((rank.prefix_bytes, ByType::new()));
                     }
                     let (_, same_length) = events.prefixes.last_mut().expect("one was pushed");
                     same_length.entry(prefix.into()).or_default().push(route);

@@ -13,7 +13,8 @@ use super::{
     Host, conditions, encoding,
     gate::{Gate, Leaf},
     host,
-    pattern::{Kind, Step},
+    pattern::Step,
+    trie::{Key, Patterns, Prefixes, key},
 };
 use crate::{Route, table::PathMatch};
 
@@ -66,9 +67,9 @@ impl<'r> Place<'r> {
 /// All routes by their host.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
-    exact: HashMap<Box<str>, Paths>,
+    exact: HashMap<Key, Paths>,
     /// By what stands behind the `*.`.
-    wildcards: HashMap<Box<str>, Paths>,
+    wildcards: HashMap<Key, Paths>,
     /// The lengths of the wildcards' names, the longest first, each once.
     wildcard_bytes: Vec<usize>,
     any: Paths,
@@ -77,31 +78,13 @@ pub(super) struct Hosts {
 /// All routes of one host by their path.
 #[derive(Debug, Default)]
 struct Paths {
-    exact: Node,
+    exact: Patterns,
     prefixes: Prefixes,
     regexes: Vec<(Regex, Leaf)>,
     /// Places in `regexes` and, there, in the leaf: who decides between expressions that fit. The
     /// higher priority comes first.
     leads: Vec<(usize, usize)>,
     any: Option<Leaf>,
-}
-
-/// What may follow a path's first segments.
-#[derive(Debug, Default)]
-struct Node {
-    literals: HashMap<Box<str>, Node>,
-    typed: Vec<(Kind, Node)>,
-    untyped: Option<Box<Node>>,
-    rest: Option<Leaf>,
-    /// The routes of the path that ends here.
-    end: Option<Leaf>,
-}
-
-/// Prefixes that go on from here.
-#[derive(Debug, Default)]
-struct Prefixes {
-    longer: HashMap<Box<str>, Prefixes>,
-    leaf: Option<Leaf>,
 }
 
 impl Hosts {
@@ -124,19 +107,17 @@ impl Hosts {
         hosts.wildcard_bytes.sort_unstable_by(|a, b| b.cmp(a));
         hosts.wildcard_bytes.dedup();
         for paths in hosts.exact.values_mut().chain(hosts.wildcards.values_mut()) {
-            paths.sort_leads();
+            paths.finish();
         }
-        hosts.any.sort_leads();
+        hosts.any.finish();
         hosts
     }
 
     fn paths(&mut self, host: Option<&Host>) -> &mut Paths {
         match host {
             None => &mut self.any,
-            Some(host) if host.is_wildcard() => {
-                self.wildcards.entry(host.name().into()).or_default()
-            }
-            Some(host) => self.exact.entry(host.name().into()).or_default(),
+            Some(host) if host.is_wildcard() => self.wildcards.entry(key(host.name())).or_default(),
+            Some(host) => self.exact.entry(key(host.name())).or_default(),
         }
     }
 
@@ -149,12 +130,13 @@ impl Hosts {
         visit: &mut impl FnMut(&'t Leaf, Option<&'t Gate>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         if let Some(host) = host {
-            if let Some(paths) = self.exact.get(host) {
+            if let Some(paths) = self.exact.get(host.as_bytes()) {
                 paths.visit(path, visit)?;
             }
             for &bytes in &self.wildcard_bytes {
                 let suffix = host::below(host, bytes);
-                if let Some(paths) = suffix.and_then(|suffix| self.wildcards.get(suffix)) {
+                if let Some(paths) = suffix.and_then(|suffix| self.wildcards.get(suffix.as_bytes()))
+                {
                     paths.visit(path, visit)?;
                 }
             }
@@ -168,18 +150,14 @@ impl Paths {
         match place {
             Place::Any => self.any = Some(leaf),
             Place::Regex(_) => self.regexes.extend(regex.map(|regex| (regex, leaf))),
-            Place::Prefix(segments) => {
-                let mut node = &mut self.prefixes;
-                for segment in segments {
-                    node = node.longer.entry(segment.as_str().into()).or_default();
-                }
-                node.leaf = Some(leaf);
-            }
+            Place::Prefix(segments) => self.prefixes.insert(segments, leaf),
             Place::Exact(steps) => self.exact.insert(steps, leaf),
         }
     }
 
-    fn sort_leads(&mut self) {
+    /// Settles what can only be settled when all routes are there.
+    fn finish(&mut self) {
+        self.exact.finish();
         let regexes = &self.regexes;
         let gate = |&(at, gate): &(usize, usize)| regexes.get(at)?.1.gates().get(gate);
         let mut leads: Vec<(usize, usize)> = regexes
@@ -199,7 +177,7 @@ impl Paths {
         visit: &mut impl FnMut(&'t Leaf, Option<&'t Gate>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         if let Some(inside) = path.strip_prefix('/') {
-            self.exact.visit(Some(inside), visit)?;
+            self.exact.visit(inside, visit)?;
             self.prefixes.visit(Some(inside), visit)?;
         }
         for &(at, gate) in &self.leads {
@@ -210,77 +188,5 @@ impl Paths {
             }
         }
         self.any.iter().try_for_each(|leaf| visit(leaf, None))
-    }
-}
-
-impl Node {
-    fn insert(&mut self, steps: &[Step], leaf: Leaf) {
-        match steps.split_first() {
-            None => self.end = Some(leaf),
-            Some((Step::Parameter(Kind::Many), _)) => self.rest = Some(leaf),
-            Some((Step::Parameter(Kind::Any), after)) => {
-                self.untyped.get_or_insert_default().insert(after, leaf);
-            }
-            Some((Step::Literal(text), after)) => {
-                self.literals.entry(text.clone()).or_default().insert(after, leaf);
-            }
-            Some((Step::Parameter(kind), after)) => {
-                if !self.typed.iter().any(|(known, _)| known == kind) {
-                    self.typed.push((*kind, Self::default()));
-                }
-                if let Some((_, node)) = self.typed.iter_mut().find(|(known, _)| known == kind) {
-                    node.insert(after, leaf);
-                }
-            }
-        }
-    }
-
-    /// Compares segment by segment: a literal before a typed parameter before an untyped one
-    /// before the rest.
-    fn visit<'t, B>(
-        &'t self,
-        path: Option<&str>,
-        visit: &mut impl FnMut(&'t Leaf, Option<&'t Gate>) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
-        let Some(path) = path else {
-            return self.end.iter().try_for_each(|leaf| visit(leaf, None));
-        };
-        let (segment, after) = encoding::segment(path);
-        if let Some(node) = self.literals.get(segment) {
-            node.visit(after, visit)?;
-        }
-        for (kind, node) in &self.typed {
-            if kind.fits(segment) {
-                node.visit(after, visit)?;
-            }
-        }
-        if let Some(node) = &self.untyped
-            && Kind::Any.fits(segment)
-        {
-            node.visit(after, visit)?;
-        }
-        if let Some(leaf) = &self.rest
-            && Kind::Many.fits(path)
-        {
-            visit(leaf, None)?;
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-impl Prefixes {
-    /// The longest first.
-    fn visit<'t, B>(
-        &'t self,
-        path: Option<&str>,
-        visit: &mut impl FnMut(&'t Leaf, Option<&'t Gate>) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
-        if let Some(path) = path {
-            let (segment, after) = encoding::segment(path);
-            if let Some(node) = self.longer.get(segment) {
-                node.visit(after, visit)?;
-            }
-        }
-        self.leaf.iter().try_for_each(|leaf| visit(leaf, None))
     }
 }

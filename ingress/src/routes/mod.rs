@@ -13,8 +13,10 @@ mod explain;
 mod gate;
 mod host;
 mod index;
+mod methods;
 mod pattern;
 mod rank;
+mod trie;
 
 #[cfg(test)]
 mod tests;
@@ -35,7 +37,8 @@ pub use self::{
 use self::{
     gate::{Gate, Leaf},
     index::{Hosts, Spots},
-    rank::{InDoor, MethodRank},
+    methods::MethodRank,
+    rank::InDoor,
 };
 use crate::Route;
 
@@ -163,7 +166,7 @@ impl Doors {
 
 impl<'t> Door<'t> {
     fn new(gates: SmallVec<[(MethodRank, &'t Gate); 4]>, path: &str) -> Self {
-        let captures = gates.first().is_some_and(|(_, gate)| captures::takes(&gate.head().path));
+        let captures = gates.first().is_some_and(|(_, gate)| gate.captures());
         let path = if captures { SmallVec::from_slice(path.as_bytes()) } else { SmallVec::new() };
         Self { gates, path }
     }

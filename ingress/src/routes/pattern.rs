@@ -12,8 +12,6 @@ const SEGMENTS_MAX: usize = 64;
 pub struct Pattern {
     text: String,
     steps: Vec<Step>,
-    /// The names of the parameters among the steps, in their order.
-    names: Vec<String>,
 }
 
 /// One segment of a pattern. Patterns of the same steps are the same to a request.
@@ -45,9 +43,18 @@ impl Pattern {
     /// The names of the parameters in their order, and whether each may fill several segments.
     #[must_use]
     pub fn parameters(&self) -> Vec<(&str, bool)> {
-        self.named_steps()
-            .filter_map(|(step, name)| Some((name?, *step == Step::Parameter(Kind::Many))))
-            .collect()
+        self.by_segment().flatten().collect()
+    }
+
+    /// For each segment the parameter that it is, if it is one, as [`Self::parameters`] has it.
+    pub(super) fn by_segment(&self) -> impl Iterator<Item = Option<(&str, bool)>> {
+        self.text.split('/').skip(1).map(|segment| {
+            let inside = segment.strip_prefix('{')?.strip_suffix('}')?;
+            Some(match inside.strip_suffix('*') {
+                Some(name) => (name, true),
+                None => (inside.split_once(':').map_or(inside, |(name, _)| name), false),
+            })
+        })
     }
 
     /// The segments.
@@ -55,18 +62,9 @@ impl Pattern {
         &self.steps
     }
 
-    /// The segments, each with its parameter's name.
-    pub(super) fn named_steps(&self) -> impl Iterator<Item = (&Step, Option<&str>)> {
-        let mut names = self.names.iter();
-        self.steps.iter().map(move |step| match step {
-            Step::Literal(_) => (step, None),
-            Step::Parameter(_) => (step, names.next().map(String::as_str)),
-        })
-    }
-
     /// Whether it has a parameter.
     pub(super) fn has_parameters(&self) -> bool {
-        !self.names.is_empty()
+        self.text.contains('{')
     }
 }
 
@@ -109,39 +107,38 @@ impl FromStr for Pattern {
         if written.len() > SEGMENTS_MAX {
             return Err(format!("the path has more than {SEGMENTS_MAX} segments"));
         }
-        let mut pattern = Self { text: text.to_owned(), steps: Vec::new(), names: Vec::new() };
+        let mut pattern = Self { text: text.to_owned(), steps: Vec::new() };
+        let mut names = Vec::new();
         for (at, segment) in written.iter().enumerate() {
-            pattern.push(segment, at + 1 == written.len())?;
+            pattern.steps.push(step(segment, at + 1 == written.len(), &mut names)?);
         }
         Ok(pattern)
     }
 }
 
-impl Pattern {
-    /// Reads one segment.
-    fn push(&mut self, segment: &str, last: bool) -> Result<(), String> {
-        if !segment.contains(['{', '}']) {
-            self.steps.push(literal(segment, last)?);
-            return Ok(());
-        }
-        let inside = segment
-            .strip_prefix('{')
-            .and_then(|rest| rest.strip_suffix('}'))
-            .filter(|inside| !inside.contains(['{', '}']))
-            .ok_or_else(|| {
-                format!("`{segment}` mixes a parameter with other text; a parameter fills a whole segment, as in /orders/{{id}}; for more write a `regex`")
-            })?;
-        let (name, kind) = parameter(inside)?;
-        if kind == Kind::Many && !last {
-            return Err(format!("`{segment}` takes all that follows, so it can only come last"));
-        }
-        if self.names.iter().any(|known| known == name) {
-            return Err(format!("the parameter `{name}` stands twice; give one another name"));
-        }
-        self.names.push(name.to_owned());
-        self.steps.push(Step::Parameter(kind));
-        Ok(())
+/// Reads one segment.
+fn step<'p>(segment: &'p str, last: bool, names: &mut Vec<&'p str>) -> Result<Step, String> {
+    if !segment.contains(['{', '}']) {
+        return literal(segment, last);
     }
+    let inside = segment
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'))
+        .filter(|inside| !inside.contains(['{', '}']))
+        .ok_or_else(|| {
+            format!(
+                "`{segment}` mixes a parameter with other text; a parameter fills a whole segment, as in /orders/{{id}}; for more write a `regex`"
+            )
+        })?;
+    let (name, kind) = parameter(inside)?;
+    if kind == Kind::Many && !last {
+        return Err(format!("`{segment}` takes all that follows, so it can only come last"));
+    }
+    if names.contains(&name) {
+        return Err(format!("the parameter `{name}` stands twice; give one another name"));
+    }
+    names.push(name);
+    Ok(Step::Parameter(kind))
 }
 
 /// Reads a segment without a parameter.

@@ -2,11 +2,11 @@
 
 use std::cmp::Reverse;
 
-use http::Method;
 use schemas::Attributes;
 
 use super::{
     Host, encoding,
+    methods::MethodRank,
     pattern::{Kind, Step},
 };
 use crate::{
@@ -47,17 +47,6 @@ pub(super) enum EventTier {
     Prefix,
     /// The type.
     Exact,
-}
-
-/// How closely a route looks at the method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum MethodRank {
-    /// It has no condition.
-    Any,
-    /// The request is HEAD, and the route names GET.
-    Implied,
-    /// It names the method.
-    Named,
 }
 
 /// How closely a route looks at the host.
@@ -139,22 +128,6 @@ pub(super) fn type_fits(condition: &EventMatch, event: &Attributes) -> bool {
 /// Whether all filters hold.
 pub(super) fn filters_hold(condition: &EventMatch, event: &Attributes) -> bool {
     condition.filters.iter().all(|filter| filter.holds(event))
-}
-
-impl MethodRank {
-    /// How a route with these methods fits, if it does. HEAD is what GET is, without the body
-    /// (RFC 9110, section 9.3.2), so a route for GET serves it where none names it.
-    pub(super) fn of(methods: &[Method], asked: &Method) -> Option<Self> {
-        if methods.is_empty() {
-            Some(Self::Any)
-        } else if methods.contains(asked) {
-            Some(Self::Named)
-        } else if *asked == Method::HEAD && methods.contains(&Method::GET) {
-            Some(Self::Implied)
-        } else {
-            None
-        }
-    }
 }
 
 impl HostRank {

@@ -1,5 +1,7 @@
 //! Routes of equal rank: accepted only if one can see that no request fits both.
 
+use serde_json::json;
+
 use super::*;
 
 /// Which pairs clash, by name.
@@ -116,6 +118,16 @@ fn conditions_that_exclude_each_other_are_seen() {
         let shown = format!("{:?} {:?}", a.matching, b.matching);
         assert_eq!(clashes([a, Rule { name: "other".to_owned(), ..b }]), [(0, 1)], "{shown}");
     }
+}
+
+#[test]
+fn filters_are_not_compared_so_that_they_need_priorities() {
+    let filtered =
+        |name, subject| rule(name).path("/e").filter(json!({ "exact": { "subject": subject } }));
+    assert_eq!(clashes([filtered("a", "x"), filtered("b", "y")]), [(0, 1)]);
+    assert_eq!(clashes([filtered("a", "x"), filtered("b", "y").priority(1)]), []);
+    assert_eq!(clashes([filtered("a", "x").event("t"), rule("b").path("/e").event("t")]), []);
+    assert_eq!(clashes([filtered("a", "x"), rule("b").path("/e").any_event()]), []);
 }
 
 #[test]

@@ -64,6 +64,10 @@ fn events_are_told_apart() {
         rule("com").path("/e").event("com.*"),
         rule("all").path("/e").any_event().method("POST"),
         rule("low").path("/e").event("com.paid").priority(-1),
+        rule("about")
+            .path("/e")
+            .event("com.paid")
+            .filter(serde_json::json!({ "exact": { "subject": "x" } })),
         rule("lower").prefix("/"),
     ])
     .unwrap();
@@ -72,9 +76,10 @@ fn events_are_told_apart() {
         "com: event: event type com.* is less specific than event type com.paid, which `paid` has",
         "all: event: any event is less specific than event type com.paid, which `paid` has",
         "low: priority: -1 is lower than 0 of `paid`",
+        "about: the event does not pass the filters",
     ];
     let paid = ask("POST /e").event("com.paid");
-    assert_eq!(lines(&doors, &paid)[..4], expected);
+    assert_eq!(lines(&doors, &paid)[..5], expected);
     let other = lines(&doors, &ask("POST /e").event("org.x"));
     assert_eq!(other[0], "paid: event type org.x is not com.paid");
     assert_eq!(other[1], "com: event type org.x does not start with com.");
@@ -82,7 +87,7 @@ fn events_are_told_apart() {
     assert_eq!(none.route, None);
     assert_eq!(none.refusal, Some(crate::routes::Refused::NoRouteForEvent));
     assert_eq!(none.routes[0].why, "the request is no event");
-    assert!(none.routes[4].why.starts_with("path: prefix / is less specific than path /e"));
+    assert!(none.routes[5].why.starts_with("path: prefix / is less specific than path /e"));
 }
 
 #[test]

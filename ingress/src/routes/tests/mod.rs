@@ -79,12 +79,19 @@ impl Rule {
             Some(prefix) => TypeMatch::Prefix(prefix.to_owned()),
             None => TypeMatch::Exact(kind.to_owned()),
         };
-        self.matching.event = Some(EventMatch { kind: Some(kind), filters: Vec::new() });
+        self.matching.event.get_or_insert_default().kind = Some(kind);
         self
     }
 
     fn any_event(mut self) -> Self {
         self.matching.event = Some(EventMatch::default());
+        self
+    }
+
+    /// A filter beside what is asked of the event already.
+    fn filter(mut self, filter: serde_json::Value) -> Self {
+        let event = self.matching.event.get_or_insert_default();
+        event.filters.push(serde_json::from_value(filter).unwrap());
         self
     }
 
@@ -194,6 +201,12 @@ impl Ask {
             kind: kind.to_owned(),
             ..Attributes::default()
         });
+        self
+    }
+
+    /// Gives the event a subject.
+    fn about(mut self, subject: &str) -> Self {
+        self.event.as_mut().unwrap().subject = Some(subject.to_owned());
         self
     }
 

@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
+use serde_json::json;
 
 use super::*;
 
@@ -18,6 +19,8 @@ struct Page {
     headers: Vec<Test>,
     query: Vec<Test>,
     event: Option<&'static str>,
+    /// The subject that a filter asks for.
+    subject: Option<&'static str>,
     priority: i32,
 }
 
@@ -66,10 +69,14 @@ impl Page {
         for test in &self.query {
             rule = rule.query("q", test.condition());
         }
-        match self.event {
-            None => rule,
+        let rule = match self.event {
+            None => return rule,
             Some(SOME_EVENT) => rule.any_event(),
             Some(kind) => rule.event(kind),
+        };
+        match self.subject {
+            None => rule,
+            Some(subject) => rule.filter(json!({ "exact": { "subject": subject } })),
         }
     }
 
@@ -122,15 +129,19 @@ impl Page {
             .max()
     }
 
-    fn event_rank(&self, ask: &Ask) -> Option<(u8, usize)> {
-        let Some(wanted) = self.event else { return Some((0, 0)) };
-        let kind = &ask.event.as_ref()?.kind;
+    fn event_rank(&self, ask: &Ask) -> Option<(u8, usize, bool)> {
+        let Some(wanted) = self.event else { return Some((0, 0, false)) };
+        let event = ask.event.as_ref()?;
+        let filtered = self.subject.is_some();
+        if filtered && event.subject.as_deref() != self.subject {
+            return None;
+        }
         if wanted == SOME_EVENT {
-            Some((1, 0))
+            Some((1, 0, filtered))
         } else if let Some(prefix) = wanted.strip_suffix('*') {
-            kind.starts_with(prefix).then_some((2, prefix.len()))
+            event.kind.starts_with(prefix).then_some((2, prefix.len(), filtered))
         } else {
-            (kind == wanted).then_some((3, 0))
+            (event.kind == wanted).then_some((3, 0, filtered))
         }
     }
 
@@ -359,7 +370,7 @@ fn page() -> impl Strategy<Value = Page> {
         few(select(vec!["GET", "HEAD", "POST"])),
         few(test()),
         few(test()),
-        option::weighted(0.4, select(kinds)),
+        (option::weighted(0.4, select(kinds)), option::weighted(0.3, select(vec!["x", "y"]))),
         prop_oneof![3 => Just(0), 1 => -1..2],
     )
         .prop_map(|(listeners, hosts, path, methods, headers, query, event, priority)| Page {
@@ -370,7 +381,8 @@ fn page() -> impl Strategy<Value = Page> {
             methods,
             headers,
             query,
-            event,
+            event: event.0,
+            subject: event.1,
             priority,
         })
 }
@@ -396,7 +408,7 @@ fn request() -> impl Strategy<Value = Ask> {
         select(vec!["GET", "HEAD", "POST", "PUT"]),
         values(),
         vec(select(vec!["q=1", "q=2", "q=%31", "r=1", "q", ""]), 0..3),
-        option::of(select(vec!["t.a", "t.a.b", "t.ab", "u", "v"])),
+        option::of((select(vec!["t.a", "t.a.b", "t.ab", "u", "v"]), option::of("[xyz]"))),
     )
         .prop_map(|(listener, host, segments, method, headers, query, event)| {
             let path = if segments.is_empty() { "*".into() } else { segments.join("/") };
@@ -412,7 +424,8 @@ fn request() -> impl Strategy<Value = Ask> {
                 ask = ask.with("x-a", value);
             }
             match event {
-                Some(kind) => ask.event(kind),
+                Some((kind, Some(subject))) => ask.event(kind).about(&subject),
+                Some((kind, None)) => ask.event(kind),
                 None => ask,
             }
         })

@@ -1,5 +1,7 @@
 //! Every rule of docs/routing.md but those of equal ranks and of encodings.
 
+use serde_json::json;
+
 use super::*;
 
 #[test]
@@ -290,6 +292,39 @@ fn the_event_decides_as_exact_type_longer_prefix_any_event_none() {
 }
 
 #[test]
+fn filters_decide_between_routes_of_one_type_and_before_routes_for_any_event() {
+    let subject = |text: &str| json!({ "exact": { "subject": text } });
+    check(
+        || {
+            [
+                rule("type-and-subject").path("/e").event("a").filter(subject("x")),
+                rule("type").path("/e").event("a").method("POST"),
+                rule("prefix-and-subject").path("/e").event("b.*").filter(subject("x")),
+                rule("subject").path("/e").filter(subject("x")),
+                rule("both")
+                    .path("/e")
+                    .filter(subject("y"))
+                    .filter(json!({ "sql": "n > 1" }))
+                    .priority(1),
+                rule("any").path("/e").any_event(),
+            ]
+        },
+        &[
+            (ask("POST /e").event("a").about("x"), "type-and-subject"),
+            (ask("POST /e").event("a").about("y"), "type"),
+            (ask("POST /e").event("b.c").about("x"), "prefix-and-subject"),
+            (ask("POST /e").event("b.c").about("z"), "any"),
+            (ask("POST /e").event("c").about("x"), "subject"),
+            (ask("POST /e").event("c").about("y"), "any"),
+            (ask("POST /e").event("c"), "any"),
+            (ask("POST /e"), "404 event"),
+        ],
+    );
+    let doors = build([rule("x").path("/e").event("a").filter(subject("x")), rule("low")]).unwrap();
+    assert_eq!(served(&doors, &ask("POST /e").event("a").about("y")), "404 event");
+}
+
+#[test]
 fn the_event_decides_before_methods_conditions_and_priority() {
     check(
         || {
@@ -487,9 +522,11 @@ fn a_query_condition_is_compared_after_decoding() {
         &[
             (ask("GET /e?a%20b=c%26d"), "exact"),
             (ask("GET /e?x=1&&a%20b=no&a%20b=c%26d"), "exact"),
-            (ask("GET /e?a+b=c%26d"), "404"),
+            (ask("GET /e?a+b=c%26d"), "exact"),
+            (ask("GET /e?a%2Bb=c%26d"), "404"),
             (ask("GET /p?q"), "present"),
             (ask("GET /p?%71="), "present"),
+            (ask("GET /p?q=%FF"), "present"),
             (ask("GET /p?Q"), "404"),
             (ask("GET /p"), "404"),
             (ask("GET /a?r"), "absent"),
