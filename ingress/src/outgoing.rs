@@ -4,10 +4,12 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use policy::Guarded;
 use schemas::{Body, BodyError, Class};
 
 use crate::recorder::Trace;
@@ -15,22 +17,22 @@ use crate::recorder::Trace;
 /// An answer's body and its request's record.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    body: Body,
+    body: Guarded,
     trace: Option<Box<Trace>>,
     ended: bool,
 }
 
 impl Outgoing {
-    /// Joins an answer's body with the record.
-    pub(crate) fn new(body: Body, trace: Box<Trace>) -> Self {
+    /// Joins an answer's body with the record. The body ends when it has stood still for `idle`.
+    pub(crate) fn new(body: Body, idle: Duration, trace: Box<Trace>) -> Self {
         use http_body::Body as _;
         let ended = body.is_end_stream();
-        Self { body, trace: Some(trace), ended }
+        Self { body: Guarded::new(body, idle), trace: Some(trace), ended }
     }
 
     /// The answer that opens a tunnel: its record goes with the tunnel.
     pub(crate) fn nothing() -> Self {
-        Self { body: Body::empty(), trace: None, ended: true }
+        Self { body: Guarded::new(Body::empty(), Duration::ZERO), trace: None, ended: true }
     }
 
     /// The caller asked for the head alone, so that no byte will go.

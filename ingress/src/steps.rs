@@ -7,7 +7,7 @@ use std::{
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts};
 use hyper::body::Incoming;
-use schemas::{Attributes, Body, BodyError, Class, Context, Event, Fault, Mode};
+use schemas::{Attributes, Body, BodyError, Class, Context, Event, Fault, Format, Mode};
 
 use crate::{
     Action, Destination, Route,
@@ -84,37 +84,38 @@ pub(crate) async fn serve(
         if let Some(allow) = refused.allow {
             answer.headers_mut().insert(header::ALLOW, allow);
         }
-        Served { answer, tunnel: None }
+        answer.into()
     });
     served.answer.headers_mut().insert(answer::REQUEST_ID, request_id);
 
     // 10. Record: written when the answer's last byte has gone.
     let (head, body) = served.answer.into_parts();
     trace.head(head.status);
-    if let Some(Tunnel { caller, upstream, idle }) = served.tunnel {
-        tunnel::join(caller, upstream, idle, trace);
+    if let Some(Tunnel { caller, upstream }) = served.tunnel {
+        tunnel::join(caller, upstream, served.idle, trace);
         return Response::from_parts(head, Outgoing::nothing());
     }
     let silent = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let body = Outgoing::new(body, trace);
+    let body = Outgoing::new(body, served.idle, trace);
     Response::from_parts(head, if head_alone || silent { body.head_alone() } else { body })
 }
 
 /// An answer, and the tunnel that it opens.
 struct Served {
     answer: Answer,
+    /// How long the answer's body may stand still.
+    idle: Duration,
     tunnel: Option<Tunnel>,
 }
 
 struct Tunnel {
     caller: hyper::upgrade::OnUpgrade,
     upstream: hyper::upgrade::OnUpgrade,
-    idle: Duration,
 }
 
 impl From<Answer> for Served {
     fn from(answer: Answer) -> Self {
-        Self { answer, tunnel: None }
+        Self { answer, idle: Duration::MAX, tunnel: None }
     }
 }
 
@@ -140,7 +141,8 @@ async fn steps(
     // 3. Admit by the head; no byte of the body has been read.
     admit(&asked.parts, door.head())?;
 
-    // 4. Decode: what it carries, as far as anything needs to know; then the one route.
+    // 4. Decode: what it carries, as far as anything needs to know; then the one route. What is rare
+    // is boxed here and below: a future is moved about at its full size.
     let announced = decode::announced(&asked.parts.headers)?;
     let limit = door.head().policy.event_bytes_max;
     let by_event = door.by_event();
@@ -156,11 +158,13 @@ async fn steps(
                 (choose(&door, event.attributes())?, event)
             }
             Announced::Unknown(media) => return Err(decode::unknown(&media).into()),
-            Announced::InBody(mode) => match decode::in_body(mode, body, limit).await? {
+            Announced::InBody(mode) => match Box::pin(decode::in_body(mode, body, limit)).await? {
                 Carried::One(event) => (choose(&door, event.attributes())?, event),
                 Carried::Many(events) => {
                     let by_event = |event: &Attributes| choose(&door, Some(event));
-                    return Ok(batch::serve(core, &asked, events, &by_event, trace).await?.into());
+                    return Ok(Box::pin(batch::serve(core, &asked, events, &by_event, trace))
+                        .await?
+                        .into());
                 }
             },
         }
@@ -178,11 +182,11 @@ async fn steps(
             }
             Announced::InBody(mode) if reads => {
                 let body = guard(body, chosen.route, limit as u64);
-                match decode::in_body(mode, body, limit).await? {
+                match Box::pin(decode::in_body(mode, body, limit)).await? {
                     Carried::One(event) => event,
                     Carried::Many(events) => {
                         let always = |_: &Attributes| choose(&door, None);
-                        return Ok(batch::serve(core, &asked, events, &always, trace)
+                        return Ok(Box::pin(batch::serve(core, &asked, events, &always, trace))
                             .await?
                             .into());
                     }
@@ -226,19 +230,17 @@ async fn steps(
         trace.record.class = Some(class);
     }
     let tunnel = match (reply.upgrade.take(), upgrade) {
-        (Some(upstream), Some((_, caller))) => {
-            Some(Tunnel { caller, upstream, idle: chosen.route.policy.idle_timeout })
-        }
+        (Some(upstream), Some((_, caller))) => Some(Tunnel { caller, upstream }),
         _ => None,
     };
-    let reply = crate::reply::form(reply, target.reply_format, chosen.route).await?;
+    if target.reply_format != Format::Auto {
+        reply = Box::pin(crate::reply::form(reply, target.reply_format, chosen.route)).await?;
+    }
     let mut answer = answer::reply(reply, target.ack, about.as_ref());
     if let Some(changes) = response {
         changes.apply(answer.headers_mut());
     }
-    let idle = chosen.route.policy.idle_timeout;
-    let answer = answer.map(|body| policy::guard_body(body, idle, None));
-    Ok(Served { answer, tunnel })
+    Ok(Served { answer, idle: chosen.route.policy.idle_timeout, tunnel })
 }
 
 /// The request's id: the caller's, if it is fit to stand in a log, else a new one.
@@ -249,14 +251,7 @@ fn request_id(core: &Core, request: &Request<Incoming>) -> HeaderValue {
     {
         return id.clone();
     }
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let (core, count) = core.next_id();
-    let mut text = [0; 32];
-    for (at, digit) in text.iter_mut().enumerate() {
-        let word = if at < 16 { core } else { count };
-        *digit = DIGITS[usize::try_from(word >> (60 - 4 * (at % 16)) & 15).unwrap_or(0)];
-    }
-    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("-"))
+    core.next_id()
 }
 
 /// A request has exactly one host, or nobody can say who it is for (RFC 9112, section 3.2).

@@ -21,10 +21,12 @@ pub fn guard_body(body: Body, idle: Duration, bytes_max: Option<u64>) -> Body {
     if body.whole().is_some_and(|whole| fits(whole.len())) {
         return body;
     }
-    Body::boxed(Guarded { body, idle, bytes: 0, bytes_max, waiting: false, timer: None })
+    Body::boxed(Guarded { bytes_max, ..Guarded::new(body, idle) })
 }
 
-struct Guarded {
+/// A body that may not stand still. What holds it inline needs no box for it.
+#[derive(Debug)]
+pub struct Guarded {
     body: Body,
     idle: Duration,
     /// How many have passed.
@@ -37,6 +39,12 @@ struct Guarded {
 }
 
 impl Guarded {
+    /// Ends the body with [`BodyError::Idle`] when no byte has come for `idle`.
+    #[must_use]
+    pub fn new(body: Body, idle: Duration) -> Self {
+        Self { body, idle, bytes: 0, bytes_max: None, waiting: false, timer: None }
+    }
+
     /// Ends the body: whoever asks again finds it ended.
     fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.body = Body::empty();

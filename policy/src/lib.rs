@@ -15,5 +15,5 @@ pub use attempt::{Attempted, attempt};
 pub use config::{
     Auth, BackoffWritten, LimitsWritten, On, OnName, Policy, Retry, RetryWritten, Written,
 };
-pub use guard::guard_body;
+pub use guard::{Guarded, guard_body};
 pub use tunnel::join;
