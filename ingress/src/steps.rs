@@ -1,7 +1,8 @@
 //! A request in ten steps. One reads here what happens, and in which order.
 
 use std::{
-    borrow::Cow, net::SocketAddr, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Duration,
+    borrow::Cow, convert::Infallible, net::SocketAddr, panic::AssertUnwindSafe, rc::Rc, sync::Arc,
+    time::Duration,
 };
 
 use futures_util::FutureExt as _;
@@ -53,7 +54,7 @@ pub(crate) async fn serve(
     core: Rc<Core>,
     peer: Rc<Peer>,
     mut request: Request<Incoming>,
-) -> Response<Outgoing> {
+) -> Result<Response<Outgoing>, Infallible> {
     // 1. Arrive: an id, a clock, a record.
     let request_id = request_id(&core, &request);
     let mut trace = Trace::start(
@@ -70,12 +71,15 @@ pub(crate) async fn serve(
     let body = Body::incoming(body, None);
 
     // 2 to 9 may panic only by a fault of ours; then this request fails, and no other.
-    let served = steps(&core, &peer, parts, body, upgrade, &request_id, &mut trace);
-    let served = AssertUnwindSafe(served).catch_unwind().await.unwrap_or_else(|_| {
-        Err(Fault::new(Class::Internal, "the gateway failed while serving this request")
-            .maybe()
-            .into())
-    });
+    let served =
+        AssertUnwindSafe(steps(&core, &peer, parts, body, upgrade, &request_id, &mut trace))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| {
+                Err(Fault::new(Class::Internal, "the gateway failed while serving this request")
+                    .maybe()
+                    .into())
+            });
     let mut served = served.unwrap_or_else(|refused| {
         trace.failed(&refused.fault);
         let attempts = trace.record.attempts;
@@ -93,11 +97,11 @@ pub(crate) async fn serve(
     trace.head(head.status);
     if let Some(Tunnel { caller, upstream }) = served.tunnel {
         tunnel::join(caller, upstream, served.idle, trace);
-        return Response::from_parts(head, Outgoing::nothing());
+        return Ok(Response::from_parts(head, Outgoing::nothing()));
     }
     let silent = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let body = Outgoing::new(body, served.idle, trace);
-    Response::from_parts(head, if head_alone || silent { body.head_alone() } else { body })
+    Ok(Response::from_parts(head, if head_alone || silent { body.head_alone() } else { body }))
 }
 
 /// An answer, and the tunnel that it opens.

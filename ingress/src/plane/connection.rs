@@ -1,7 +1,7 @@
 //! One connection: which version of HTTP it speaks, and its life until it ends or the gateway
 //! drains.
 
-use std::{convert::Infallible, future::Future, pin::pin, rc::Rc, time::Duration};
+use std::{future::Future, pin::pin, rc::Rc, time::Duration};
 
 use hyper::{
     body::Incoming,
@@ -32,8 +32,8 @@ pub(crate) async fn serve(core: Rc<Core>, socket: TcpStream, peer: Peer, open: O
     let peer = Rc::new(peer);
     let draining = Rc::clone(&core);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let (core, peer) = (Rc::clone(&core), Rc::clone(&peer));
-        async move { Ok::<_, Infallible>(steps::serve(core, peer, request).await) }
+        // Boxed, or hyper would move all of it from place to place.
+        Box::pin(steps::serve(Rc::clone(&core), Rc::clone(&peer), request))
     });
     if http2 {
         let mut builder = http2::Builder::new(Local);
