@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use schemas::{Attributes, Body, BodyError, Class, Context, Event, Fault, Format, Mode};
 
@@ -15,6 +15,7 @@ use crate::{
     answer::{self, About, Answer},
     batch,
     decode::{self, Announced, Carried},
+    glance::Glance,
     hop,
     make::{self, Asked},
     outgoing::Outgoing,
@@ -56,7 +57,8 @@ pub(crate) async fn serve(
     mut request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, Infallible> {
     // 1. Arrive: an id, a clock, a record.
-    let request_id = request_id(&core, &request);
+    let glance = Glance::of(request.headers());
+    let request_id = request_id(&core, &request, glance);
     let mut trace = Trace::start(
         Rc::clone(&core.recorder),
         request_id.clone(),
@@ -65,21 +67,21 @@ pub(crate) async fn serve(
         Some(peer.address.ip()),
     );
     let head_alone = request.method() == Method::HEAD;
-    let upgrade = hop::upgrade(request.headers())
-        .map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
+    let upgrade = if glance.upgrade { hop::upgrade(request.headers()) } else { None };
+    let upgrade = upgrade.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
     let (parts, body) = request.into_parts();
     let body = Body::incoming(body, None);
+    let asked = Asked { parts, request_id: &request_id, arrived: trace.arrived, glance };
 
     // 2 to 9 may panic only by a fault of ours; then this request fails, and no other.
-    let served =
-        AssertUnwindSafe(steps(&core, &peer, parts, body, upgrade, &request_id, &mut trace))
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| {
-                Err(Fault::new(Class::Internal, "the gateway failed while serving this request")
-                    .maybe()
-                    .into())
-            });
+    let served = AssertUnwindSafe(steps(&core, &peer, asked, body, upgrade, &mut trace))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| {
+            Err(Fault::new(Class::Internal, "the gateway failed while serving this request")
+                .maybe()
+                .into())
+        });
     let mut served = served.unwrap_or_else(|refused| {
         trace.failed(&refused.fault);
         let attempts = trace.record.attempts;
@@ -128,26 +130,29 @@ type Upgrade = Option<(HeaderValue, hyper::upgrade::OnUpgrade)>;
 async fn steps(
     core: &Rc<Core>,
     peer: &Peer,
-    parts: Parts,
+    asked: Asked<'_>,
     body: Body,
     upgrade: Upgrade,
-    request_id: &HeaderValue,
     trace: &mut Trace,
 ) -> Result<Served, Refused> {
     // 2. Match the head: the door.
-    one_host(&parts)?;
-    let asked = Asked { parts, request_id, arrived: trace.arrived };
+    let glance = asked.glance;
+    one_host(&asked)?;
     if let Some(answer) = handshake(core, peer, &asked) {
         return Ok(answer.into());
     }
     let door = open(core, peer, &asked)?;
 
     // 3. Admit by the head; no byte of the body has been read.
-    admit(&asked.parts, door.head())?;
+    admit(glance, door.head())?;
 
     // 4. Decode: what it carries, as far as anything needs to know; then the one route. What is rare
     // is boxed here and below: a future is moved about at its full size.
-    let announced = decode::announced(&asked.parts.headers)?;
+    let announced = if glance.event {
+        decode::announced(&asked.parts.headers)?
+    } else {
+        Announced::Head(Context::Plain)
+    };
     let limit = door.head().policy.event_bytes_max;
     let by_event = door.by_event();
     let (chosen, event) = if by_event {
@@ -248,8 +253,9 @@ async fn steps(
 }
 
 /// The request's id: the caller's, if it is fit to stand in a log, else a new one.
-fn request_id(core: &Core, request: &Request<Incoming>) -> HeaderValue {
-    if let Some(id) = request.headers().get(answer::REQUEST_ID)
+fn request_id(core: &Core, request: &Request<Incoming>, glance: Glance) -> HeaderValue {
+    if glance.request_id
+        && let Some(id) = request.headers().get(answer::REQUEST_ID)
         && (1..=128).contains(&id.len())
         && id.as_bytes().iter().all(u8::is_ascii_graphic)
     {
@@ -259,19 +265,16 @@ fn request_id(core: &Core, request: &Request<Incoming>) -> HeaderValue {
 }
 
 /// A request has exactly one host, or nobody can say who it is for (RFC 9112, section 3.2).
-fn one_host(parts: &Parts) -> Result<(), Fault> {
+fn one_host(asked: &Asked<'_>) -> Result<(), Fault> {
     let refuse = |what: &'static str| Err(Fault::new(Class::BadRequest, what).code("bad_host"));
-    let mut named = parts.headers.get_all(header::HOST).iter();
-    let first = named.next();
-    if named.next().is_some() {
-        return refuse("the request has more than one Host header");
-    }
-    match first {
-        Some(host) if host.to_str().is_err() => refuse("the Host header is not text"),
-        None if parts.version == Version::HTTP_11 && parts.uri.authority().is_none() => {
+    let Glance { hosts, odd_host, .. } = asked.glance;
+    match hosts {
+        1 if odd_host => refuse("the Host header is not text"),
+        0 if asked.parts.version == Version::HTTP_11 && asked.parts.uri.authority().is_none() => {
             refuse("the request has no Host header")
         }
-        _ => Ok(()),
+        0 | 1 => Ok(()),
+        _ => refuse("the request has more than one Host header"),
     }
 }
 
@@ -332,21 +335,16 @@ fn choose<'t>(door: &Door<'t>, event: Option<&Attributes>) -> Result<Chosen<'t>,
 }
 
 /// Refuses by the head alone what is over a limit.
-fn admit(parts: &Parts, route: &Route) -> Result<(), Fault> {
+fn admit(glance: Glance, route: &Route) -> Result<(), Fault> {
     let policy = &route.policy;
-    let size: usize =
-        parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if size > policy.header_bytes_max {
+    if glance.bytes > policy.header_bytes_max {
         let limit = policy.header_bytes_max;
         return Err(Fault::new(
             Class::HeadersTooLarge,
             format!("the headers are larger than {limit} bytes together"),
         ));
     }
-    if let Some(length) = parts.headers.get(header::CONTENT_LENGTH)
-        && let Some(length) = length.to_str().ok().and_then(|text| text.parse::<u64>().ok())
-        && length > policy.body_bytes_max
-    {
+    if glance.content_length.is_some_and(|length| length > policy.body_bytes_max) {
         return Err(too_large(policy.body_bytes_max));
     }
     Ok(())
