@@ -96,7 +96,7 @@ fn subscribe_shows_what_is_published_on_the_bus() {
 fn a_published_event_arrives_on_a_server_of_the_users() {
     let server = Server::start();
     let mut subscriber = server.connect();
-    subscriber.subscribe(">");
+    subscriber.subscribe("hello");
     let gateway = Gateway::dev(&[&FREE[..], &["--nats", &server.url()]].concat());
     let ran = gateway.gusset(&["publish", "bus/hello", "-d", "good morning", "--id", "7"]).ends(0);
     let message = subscriber.next();

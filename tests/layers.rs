@@ -134,17 +134,25 @@ fn code(file: &Path) -> String {
     code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
+/// Whether a file is compiled for tests alone: it lies in a folder `tests`, or the module above
+/// names it so.
+fn is_test(file: &Path) -> bool {
+    if file.components().any(|part| part.as_os_str() == "tests") {
+        return true;
+    }
+    let (folder, name) = (file.parent().unwrap(), file.file_stem().unwrap().to_string_lossy());
+    let above = [folder.join("mod.rs"), folder.join("lib.rs"), folder.with_extension("rs")];
+    let named = format!("#[cfg(test)]\nmod {name};");
+    above.iter().any(|file| fs::read_to_string(file).is_ok_and(|text| text.contains(&named)))
+}
+
 /// The files of our product's crates in whose code a text stands.
 fn files_with(text: &str) -> BTreeSet<String> {
     let crates = ["schemas", "policy", "discovery", "invokers", "ingress", "admin", "gateway"];
     crates
         .iter()
         .flat_map(|name| sources(&root().join(name).join("src")))
-        .filter(|file| {
-            !file.ends_with("tests.rs")
-                && !file.components().any(|part| part.as_os_str() == "tests")
-        })
-        .filter(|file| code(file).contains(text))
+        .filter(|file| !is_test(file) && code(file).contains(text))
         .map(|file| file.strip_prefix(root()).unwrap().to_string_lossy().into_owned())
         .collect()
 }

@@ -66,7 +66,8 @@ fn nobody_serves_it_is_404_and_not_with_this_method_is_405() {
     answer.problem(405, "method_not_allowed");
     let mut allow: Vec<_> = answer.header("allow").unwrap().split(", ").collect();
     allow.sort_unstable();
-    assert_eq!(allow, ["GET", "POST", "PUT"]);
+    assert_eq!(allow, ["GET", "HEAD", "POST", "PUT"], "who serves GET serves HEAD");
+    assert_eq!(gateway.send("HEAD /things HTTP/1.1\r\nHost: a.test\r\n\r\n").status, 200);
     assert_eq!(gateway.post("/things", &[], "").text(), "write");
 }
 

@@ -7,7 +7,7 @@ use std::{
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts};
 use hyper::body::Incoming;
-use schemas::{Attributes, Body, BodyError, Class, Context, Event, Fault, Mode};
+use schemas::{Attributes, Body, BodyError, Class, Context, Event, Fault, Format, Mode};
 
 use crate::{
     Action, Destination, Route,
@@ -141,7 +141,8 @@ async fn steps(
     // 3. Admit by the head; no byte of the body has been read.
     admit(&asked.parts, door.head())?;
 
-    // 4. Decode: what it carries, as far as anything needs to know; then the one route.
+    // 4. Decode: what it carries, as far as anything needs to know; then the one route. What is rare
+    // is boxed here and below: a future is moved about at its full size.
     let announced = decode::announced(&asked.parts.headers)?;
     let limit = door.head().policy.event_bytes_max;
     let by_event = door.by_event();
@@ -157,11 +158,13 @@ async fn steps(
                 (choose(&door, event.attributes())?, event)
             }
             Announced::Unknown(media) => return Err(decode::unknown(&media).into()),
-            Announced::InBody(mode) => match decode::in_body(mode, body, limit).await? {
+            Announced::InBody(mode) => match Box::pin(decode::in_body(mode, body, limit)).await? {
                 Carried::One(event) => (choose(&door, event.attributes())?, event),
                 Carried::Many(events) => {
                     let by_event = |event: &Attributes| choose(&door, Some(event));
-                    return Ok(batch::serve(core, &asked, events, &by_event, trace).await?.into());
+                    return Ok(Box::pin(batch::serve(core, &asked, events, &by_event, trace))
+                        .await?
+                        .into());
                 }
             },
         }
@@ -179,11 +182,11 @@ async fn steps(
             }
             Announced::InBody(mode) if reads => {
                 let body = guard(body, chosen.route, limit as u64);
-                match decode::in_body(mode, body, limit).await? {
+                match Box::pin(decode::in_body(mode, body, limit)).await? {
                     Carried::One(event) => event,
                     Carried::Many(events) => {
                         let always = |_: &Attributes| choose(&door, None);
-                        return Ok(batch::serve(core, &asked, events, &always, trace)
+                        return Ok(Box::pin(batch::serve(core, &asked, events, &always, trace))
                             .await?
                             .into());
                     }
@@ -230,7 +233,9 @@ async fn steps(
         (Some(upstream), Some((_, caller))) => Some(Tunnel { caller, upstream }),
         _ => None,
     };
-    let reply = crate::reply::form(reply, target.reply_format, chosen.route).await?;
+    if target.reply_format != Format::Auto {
+        reply = Box::pin(crate::reply::form(reply, target.reply_format, chosen.route)).await?;
+    }
     let mut answer = answer::reply(reply, target.ack, about.as_ref());
     if let Some(changes) = response {
         changes.apply(answer.headers_mut());

@@ -82,7 +82,8 @@ pub async fn attempt(
         call = next;
         call.attempt = number + 1;
         call.avoid = endpoint(&result).or(call.avoid);
-        rest(resume, timer.as_mut(), result).await;
+        // Rare, so boxed: a future is moved about at its full size.
+        Box::pin(rest(resume, timer.as_mut(), result)).await;
     }
 }
 

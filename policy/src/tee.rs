@@ -166,6 +166,10 @@ impl http_body::Body for Pass {
 
     fn size_hint(&self) -> SizeHint {
         let source = lock(&self.source);
+        // A stream that broke has no length, and above all not zero: the sender must meet the error.
+        if matches!(source.ahead, Some(Err(_))) {
+            return SizeHint::default();
+        }
         let kept: usize = source.kept.iter().skip(self.at).map(Bytes::len).sum();
         let read = source.ahead.as_ref().and_then(|ahead| ahead.as_ref().ok()?.data_ref());
         let ahead = kept + read.map_or(0, Bytes::len);

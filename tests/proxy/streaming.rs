@@ -3,7 +3,7 @@
 use std::{sync::mpsc, thread, time::Duration};
 
 use super::{through, through_with};
-use crate::support::{Peer, noise};
+use crate::support::{PATIENCE, Peer, noise};
 
 /// Sends every chunk back as it comes.
 fn mirror() -> Peer {
@@ -49,7 +49,7 @@ fn a_request_of_which_one_byte_is_here_reaches_the_service() {
     let gateway = through(&peer);
     let mut client = gateway.client();
     client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\na");
-    assert_eq!(seen.recv_timeout(Duration::from_secs(10)).unwrap(), b"a");
+    assert_eq!(seen.recv_timeout(PATIENCE).unwrap(), b"a");
     client.send("bc");
     assert_eq!(client.answer().text(), "ok");
 }
@@ -108,10 +108,10 @@ fn a_reader_that_stands_still_holds_the_service_back() {
 }
 
 #[test]
-fn a_service_that_waits_for_the_go_ahead_gets_the_body_then() {
-    let peer = Peer::start(|exchange| {
-        assert_eq!(exchange.head.header("expect"), Some("100-continue"));
-        exchange.send("HTTP/1.1 100 Continue\r\n\r\n");
+fn a_caller_that_waits_for_the_go_ahead_gets_it_once_the_request_is_under_way() {
+    let (saw, seen) = mpsc::sync_channel(1);
+    let peer = Peer::start(move |exchange| {
+        saw.send(exchange.head.clone()).unwrap();
         let seen = exchange.read();
         exchange.answer(200, &[], seen.body);
     });
@@ -121,8 +121,23 @@ fn a_service_that_waits_for_the_go_ahead_gets_the_body_then() {
         "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
     );
     assert_eq!(client.head().status(), 100);
+    let head = seen.recv_timeout(PATIENCE).expect("the service has the head before the body");
+    assert_eq!(head.header("expect"), None, "nobody would wait for the service's go-ahead");
     client.send("hello");
     assert_eq!(client.answer().text(), "hello");
+}
+
+#[test]
+fn a_caller_that_waits_for_the_go_ahead_and_is_refused_gets_none() {
+    let peer = Peer::echo();
+    let gateway = through_with(&[&peer.url()], "    policy: { limits: { body: 1KiB } }\n");
+    let mut client = gateway.client();
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 2000\r\n\r\n",
+    );
+    let head = client.head();
+    assert_eq!(head.status(), 413);
+    client.answer_below(head).problem(413, "too_large");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(crate) use peer::Peer;
 pub(crate) use raw::{Answer, Client};
 
 /// The longest that any test waits for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The repository's top folder.
 pub(crate) fn root() -> &'static Path {

@@ -15,6 +15,9 @@ use tempfile::TempDir;
 
 use super::{PATIENCE, eventually, free_port};
 
+/// Where the inboxes of this client are.
+const INBOX: &str = "_INBOX.test.";
+
 /// A server that can be killed and started again on its port with what it has on disk.
 pub(crate) struct Server {
     child: Option<Child>,
@@ -136,7 +139,7 @@ impl Server {
 
     /// All payloads of a stream as texts, by their numbers.
     pub(crate) fn stream_bodies(&self, stream: &str) -> BTreeMap<u64, String> {
-        let inbox = "_INBOX.bodies";
+        let inbox = &format!("{INBOX}bodies");
         let mut wire = self.connect();
         wire.subscribe(inbox);
         let consumer = json!({ "stream_name": stream, "config": {
@@ -193,7 +196,7 @@ impl Wire {
 
     /// Publishes with an inbox and waits for the answer.
     pub(crate) fn request(&mut self, subject: &str, body: impl AsRef<[u8]>) -> Message {
-        let inbox = format!("_INBOX.test{}", self.subscriptions);
+        let inbox = format!("{INBOX}{}", self.subscriptions);
         self.subscribe(&inbox);
         let body = body.as_ref();
         let line = format!("PUB {subject} {inbox} {}\r\n", body.len());
@@ -201,8 +204,18 @@ impl Wire {
         self.next()
     }
 
-    /// The next message of any subscription.
+    /// The next message of any subscription. A subscription to everything is shown what goes to
+    /// other connections' inboxes too; that is left out.
     pub(crate) fn next(&mut self) -> Message {
+        loop {
+            let message = self.next_of_all();
+            if !message.subject.starts_with("_INBOX.") || message.subject.starts_with(INBOX) {
+                return message;
+            }
+        }
+    }
+
+    fn next_of_all(&mut self) -> Message {
         loop {
             let line = self.line();
             let words: Vec<_> = line.split(' ').collect();

@@ -1,8 +1,8 @@
 //! The configuration: one dialect, read from files into a [`Table`](crate::Table).
 //!
 //! [`parse`] is pure: text in, a checked table or all that is wrong out. It opens no connection
-//! and reads no file, no variable and no clock. The way of a file: `node.rs` (YAML with places),
-//! `de.rs` and `written.rs` (the types), `build/` (checks, and the table).
+//! and reads no file, no variable and no clock. The way of a file: `yaml.rs` and `node.rs`
+//! (a tree with places), `de` and `written.rs` (the types), `build/` (checks, and the table).
 
 mod build;
 mod de;
@@ -13,6 +13,7 @@ mod schema;
 mod shape;
 mod spot;
 mod written;
+mod yaml;
 
 #[cfg(test)]
 mod tests;
@@ -53,17 +54,21 @@ pub struct Loaded {
 /// and whose routes stand one after the other.
 ///
 /// # Errors
-/// All that is wrong, in the order of the files and their lines. A file that is no YAML stops at
-/// the first error of its syntax; the other files are still checked.
+/// All that is wrong, in the order of the files and their lines. Where a file is no YAML, that alone
+/// is said: what it holds would be missing everywhere else.
 pub fn parse(files: &[File], offer: &Offer) -> Result<Loaded, Vec<Problem>> {
     let mut report = spot::Report::default();
     let mut next_id = 0;
     let mut roots = Vec::new();
+    let mut broken = Vec::new();
     for file in files {
-        match node::read(file, &mut next_id, &mut report.problems) {
+        match yaml::read(file, &mut next_id, &mut report.problems) {
             Ok(root) => roots.extend(root.map(|root| (file.name.as_str(), root))),
-            Err(problem) => report.problems.push(problem),
+            Err(problem) => broken.push(problem),
         }
+    }
+    if !broken.is_empty() {
+        return Err(broken);
     }
     let tops: Vec<_> = roots.iter().map(|(file, root)| spot::Spot::top(file, root)).collect();
     let table = build::table(files, &tops, offer, &mut report);

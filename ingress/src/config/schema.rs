@@ -73,7 +73,37 @@ pub fn schema() -> Value {
     root.insert("properties".to_owned(), properties.into());
     root.insert("additionalProperties".to_owned(), false.into());
     root.insert("$defs".to_owned(), schemas.take_definitions(true).into());
-    root.into()
+    without_null(root.into())
+}
+
+/// Takes `null` out of what may stand in a field: to leave a field out is to leave its name out.
+fn without_null(schema: Value) -> Value {
+    let is_null = |schema: &Value| schema.get("type").is_some_and(|word| word == "null");
+    match schema {
+        Value::Array(items) => items.into_iter().map(without_null).collect(),
+        Value::Object(mut fields) => {
+            if let Some(Value::Array(words)) = fields.get_mut("type") {
+                words.retain(|word| word != "null");
+                if let [only] = words.as_slice() {
+                    let only = only.clone();
+                    fields.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Value::Array(forms)) = fields.get_mut("anyOf") {
+                forms.retain(|form| !is_null(form));
+                if let [only] = forms.as_mut_slice()
+                    && let Value::Object(only) = only.take()
+                {
+                    fields.remove("anyOf");
+                    for (name, value) in only {
+                        fields.entry(name).or_insert(value);
+                    }
+                }
+            }
+            fields.into_iter().map(|(name, value)| (name, without_null(value))).collect()
+        }
+        other => other,
+    }
 }
 
 /// An upstream: what its kind takes, and the word for the kind.

@@ -14,7 +14,7 @@ use serde::{
 
 /// One, or a list.
 #[derive(Clone, Debug, JsonSchema)]
-#[schemars(untagged)]
+#[schemars(untagged, inline)]
 pub(super) enum OneOrMany<T> {
     /// One.
     One(Box<T>),
@@ -24,7 +24,7 @@ pub(super) enum OneOrMany<T> {
 
 /// A text that stands for itself, or a mapping that says more.
 #[derive(Clone, Debug, JsonSchema)]
-#[schemars(untagged)]
+#[schemars(untagged, inline)]
 pub(super) enum TextOr<T, M> {
     /// The short form.
     Text(T),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use schemas::{Ack, Address, Format, Name, cloudevents::webhook::Allowed, units::Span};
 use serde::Deserialize;
 
@@ -53,7 +53,7 @@ pub(super) struct Route {
     pub(super) reply_format: Option<Format>,
     /// What an answer means: `replied`, the function's own answer; `published`, a broker has taken
     /// the event. Default: as the target's kind does it.
-    #[schemars(schema_with = "ack_schema")]
+    #[schemars(with = "Option<AckBuilt>")]
     pub(super) ack: Option<Ack>,
     /// Attributes that a plain request gets when it becomes an event, by attribute name.
     /// Placeholders may stand in each.
@@ -240,7 +240,13 @@ pub(super) struct Redirect {
 #[serde(deny_unknown_fields)]
 pub(super) struct Embedded {}
 
-/// The levels that are built.
-fn ack_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "enum": ["replied", "published"] })
+/// The levels of [`Ack`] that are built: what the schema offers.
+#[derive(JsonSchema)]
+#[schemars(rename = "Ack", rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum AckBuilt {
+    /// The function's own answer.
+    Replied,
+    /// A broker or platform has taken the event.
+    Published,
 }

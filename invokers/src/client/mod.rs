@@ -136,8 +136,18 @@ impl Client {
         if !line.pooled {
             return Err(Failed::Unsent(Box::new(request), closed(error.into_error())));
         }
-        // It died in the pool. Others may have died with it, so a fresh one is made.
-        let mut connection = match self.connect(line.place, deadline).await {
+        // It died in the pool. Rare, so boxed: a future is moved about at its full size.
+        Box::pin(self.send_afresh(line.place, request, deadline)).await
+    }
+
+    /// Sends over a fresh connection: others in the pool may have died with the one that did.
+    async fn send_afresh(
+        &self,
+        place: &Place,
+        request: Request<Body>,
+        deadline: Instant,
+    ) -> Result<Response<Body>, Failed> {
+        let mut connection = match self.connect(place, deadline).await {
             Ok(connection) => connection,
             Err(fault) => return Err(Failed::Unsent(Box::new(request), fault)),
         };

@@ -189,6 +189,21 @@ async fn a_stream_that_is_here_already_is_whole() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_broke_before_the_first_try_does_not_pass_for_an_empty_one() {
+    let (feed, body) = mpsc::channel(1);
+    let mut call = call(Method::POST, "");
+    call.event.data = crate::guard_body(Body::boxed(Fed(body)), Duration::from_secs(1), Some(4));
+    feed.send(Bytes::from_static(b"hello")).await.unwrap();
+    attempt(&Policy::default(), call, async |call: Call| {
+        let body = call.event.data;
+        assert_eq!((body.is_end_stream(), body.size_hint().exact()), (false, None));
+        assert!(matches!(body.collect(99).await, Err(BodyError::TooLarge { limit: 4 })));
+        Ok(ok())
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_for_100_is_not_told_to_go_on_before_the_try() {
     let (feed, body) = mpsc::channel(1);
     let mut call = call(Method::POST, "");

@@ -192,7 +192,7 @@ fn methods(written: &written::Match, spot: &Spot<'_>, report: &mut Report) -> Ve
             }
             Ok(method) => methods.push(method),
             Err(_) => {
-                report.error(&at, format!("{text:?} is not a method"), "write one such as GET")
+                report.error(&at, format!("{text:?} is not a method"), "write one such as GET");
             }
         }
     }

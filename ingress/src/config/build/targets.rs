@@ -46,8 +46,9 @@ impl Common<'_, '_> {
         let to = self.spot.field("to");
         let written = self.route.to.as_ref()?.as_slice();
         let spots = to.items(report);
-        if written.is_empty() && to.node.is_some_and(|node| node.entries().is_empty()) {
-            if spots.is_empty() {
+        if written.is_empty() {
+            // A list of nothing but mistakes has been spoken of already.
+            if to.node.is_some_and(|node| node.children().next().is_none()) {
                 report.error(&to, "has no target", "write an address");
             }
             return None;
@@ -100,13 +101,11 @@ impl Common<'_, '_> {
         let Found { address, at, .. } = found?;
         let kind = &upstream.target;
         let format = self.format(form, kind, spot, report);
-        let brings = Brings {
-            event: self.brings.event
-                || format != Format::Auto && format != Format::Plain
-                || takes_events(kind),
-            ..self.brings.clone()
-        };
-        addresses::check(&address, kind, &brings, &at, report);
+        // An address that names the event has one made of a plain request.
+        let event = self.brings.event || matches!(format, Format::Binary | Format::Structured);
+        let brings = Brings { event, ..self.brings.clone() };
+        let with_event = Brings { event: event || takes_events(kind), ..brings.clone() };
+        addresses::check(&address, kind, &with_event, &at, report);
         let rewrite = self.rewrite(form, kind, spot, &brings, report);
         let preserve_host = self.for_http(
             "preserve_host",

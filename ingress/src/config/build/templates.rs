@@ -62,15 +62,6 @@ impl Brings {
                     let remedy = "write `match.event`, or `format: binary`";
                     report.error(spot, message, remedy);
                 }
-                Source::Event(name)
-                    if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) =>
-                {
-                    let message = format!("{name:?} is no attribute's name");
-                    report.error(spot, message, "write lower-case letters and digits");
-                }
-                Source::Header(name) if http::HeaderName::try_from(name.as_str()).is_err() => {
-                    report.error(spot, format!("{name:?} is no header's name"), "");
-                }
                 _ => {}
             }
         }

@@ -18,10 +18,10 @@ fn each_mistake_is_said_with_its_place_and_what_to_write() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let whole = std::fs::read_to_string(&path).unwrap();
-        let is_expected = |line: &&str| line.starts_with("# => ");
         let expected: Vec<&str> =
-            whole.lines().filter(is_expected).map(|line| &line["# => ".len()..]).collect();
-        let text: String = whole.split_inclusive('\n').filter(|line| !is_expected(line)).collect();
+            whole.lines().filter_map(|line| line.strip_prefix("# => ")).collect();
+        let text: String =
+            whole.split_inclusive('\n').filter(|line| !line.starts_with("# => ")).collect();
         let problems = parse(&[file("bad.yaml", &text)], &Offer::default())
             .expect_err(&format!("{} is bad", path.display()));
         let said: Vec<String> =

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 
 use super::{lines, load};
-use crate::config::node::FILE_BYTES_MAX;
+use crate::config::yaml::FILE_BYTES_MAX;
 
 fn first(text: &str) -> String {
     lines(&load(text).unwrap_err()).swap_remove(0)

@@ -22,11 +22,12 @@ fn every_example_of_the_page_loads() {
     let mut count = 0;
     for block in PAGE.split("```yaml\n").skip(1) {
         let (block, _) = block.split_once("```").expect("a block has an end");
+        let has = |section: &str| block.lines().any(|line| line.starts_with(section));
         let mut whole = block.to_owned();
-        if !block.contains("version:") {
+        if !has("version:") {
             whole.insert_str(0, "version: 1\n");
         }
-        if !block.contains("upstreams:") {
+        if !has("upstreams:") {
             whole.push_str(LEFT_OUT);
         }
         if let Err(problems) = load(&whole) {
@@ -34,7 +35,7 @@ fn every_example_of_the_page_loads() {
         }
         count += 1;
     }
-    assert!(count > 20, "the page has {count} examples");
+    assert!(count > 12, "the page has {count} examples");
 }
 
 #[test]

@@ -93,7 +93,6 @@ fn what_two_files_say_differently_names_both_places() {
             "b.yaml",
             "version: 2\nadmin: 127.0.0.1:2\nupstreams:\n  web: { kind: http, url: http://127.0.0.1:9000 }\nroutes:\n  - { name: r, match: { path: /b }, to: web }\n",
         ),
-        file("c.yaml", "policies: {\n"),
     ];
     let problems = parse(&files, &Offer::default()).unwrap_err();
     assert_eq!(
@@ -103,6 +102,22 @@ fn what_two_files_say_differently_names_both_places() {
             "b.yaml:2:8: admin: `admin` is written twice, first at a.yaml:2:8; write it once",
             "b.yaml:4:3: upstreams.web: the upstream `web` is written twice, first at a.yaml:4:3; write it once",
             "b.yaml:6:13: routes[0].name: the route `r` is written twice, first at a.yaml:6:13; write it once",
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_is_no_yaml_is_said_alone() {
+    let files = [
+        file("a.yaml", "version: 1\nroutes: [{ name: a, to: web }]\n"),
+        file("b.yaml", "upstreams: {\n"),
+        file("c.yaml", "policies: [\n"),
+    ];
+    let problems = parse(&files, &Offer::default()).unwrap_err();
+    assert_eq!(
+        lines(&problems),
+        [
+            "b.yaml:2:1: while parsing a node, did not find expected node content",
             "c.yaml:2:1: while parsing a node, did not find expected node content",
         ]
     );
@@ -242,6 +257,9 @@ fn show_route(route: &Route, out: &mut String) {
     }
     if !route.forward_headers.is_empty() {
         writeln!(out, "  forward_headers {:?}", route.forward_headers).unwrap();
+    }
+    if let Some(webhook) = &route.webhook {
+        writeln!(out, "  {webhook:?}").unwrap();
     }
     writeln!(out, "  {:?}", route.policy).unwrap();
     let near = route.policy_from.iter().filter(|(_, from)| *from != "policies.default");

@@ -4,37 +4,28 @@
 //! [`read`] finds all errors of an element, not the first one: it takes out what is wrong and
 //! tries again.
 
-use std::{collections::HashSet, fmt};
+mod refused;
+
+use std::collections::HashSet;
 
 use serde::{
     Deserializer,
     de::{
-        self, DeserializeOwned, DeserializeSeed, EnumAccess, Expected, IntoDeserializer, MapAccess,
-        SeqAccess, Unexpected, VariantAccess, Visitor,
+        self, DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess,
+        SeqAccess, VariantAccess, Visitor,
     },
     forward_to_deserialize_any,
 };
 
+use self::refused::{FORMS, Refused, Step, Trail, What, placeholder};
 use super::{
-    node::{Core, Entry, Kind, Node, Place, below, core},
+    node::{Core, Entry, Kind, Node, below, core},
     not_built,
-    problem::did_you_mean,
     spot::{Report, Spot},
 };
 
 /// The most errors that are said of one element.
 const ERRORS_MAX: usize = 100;
-
-/// How types are written that many have to be told of once.
-const FORMS: [(&str, &str); 4] = [
-    ("FileRef", "where it is: {file: path}"),
-    ("Secret", "where it is: {env: NAME} or {file: path}"),
-    ("Urls", "a URL, or a list of URLs"),
-    ("JetStream", "true, or {stream: NAME}"),
-];
-
-/// What serde says of an untagged enum, and no more.
-const UNTAGGED: &str = "data did not match any variant of untagged enum";
 
 /// Reads what is written here, without what is wrong in it. `None` if nothing useful is left. All
 /// errors are noted.
@@ -65,159 +56,6 @@ pub(super) fn read<T: DeserializeOwned>(spot: &Spot<'_>, report: &mut Report) ->
         }
     }
     None
-}
-
-/// Why a node is not what a type needs, and the way to it.
-#[derive(Debug)]
-struct Refused(What, Option<Trail>);
-
-#[derive(Debug)]
-enum What {
-    /// A field that the type does not have.
-    Unknown { field: String, known: &'static [&'static str] },
-    /// A word that is none of those that may stand here.
-    Word { word: String, known: &'static [&'static str] },
-    /// A field that must be there.
-    Missing(&'static str),
-    /// A value of the wrong form.
-    Form { found: String, wanted: String },
-    /// What a type's own reading says.
-    Said(String),
-}
-
-/// The way from an element to the node that is wrong.
-#[derive(Debug)]
-struct Trail {
-    /// The node to take out before the next try.
-    id: usize,
-    at: Place,
-    /// The innermost first.
-    steps: Vec<Step>,
-    /// Whether this only follows from an error that was said.
-    follows: bool,
-}
-
-#[derive(Debug)]
-enum Step {
-    Key(String),
-    Index(usize),
-}
-
-impl What {
-    fn words(self) -> (String, String) {
-        match self {
-            Self::Unknown { field, known: [] } => {
-                (format!("unknown field `{field}`"), "nothing is written here".to_owned())
-            }
-            Self::Unknown { field, known } => (
-                format!("unknown field `{field}`"),
-                did_you_mean(&field, "fields", known.iter().copied()),
-            ),
-            Self::Word { word, known } => (
-                format!("{word:?} is not known here"),
-                did_you_mean(&word, "one of", known.iter().copied()),
-            ),
-            Self::Missing(field) => (format!("`{field}` is missing"), format!("write `{field}:`")),
-            Self::Form { found, wanted } => (format!("is {found}"), wanted),
-            Self::Said(text) if text.starts_with(UNTAGGED) => {
-                let wanted = FORMS.iter().find(|(name, _)| text.ends_with(name));
-                let wanted = wanted.map_or(String::new(), |(_, form)| format!("write {form}"));
-                ("has a form that is not known here".to_owned(), wanted)
-            }
-            Self::Said(text) => match text.split_once("; ") {
-                Some((message, remedy)) => (message.to_owned(), remedy.to_owned()),
-                None => (text, String::new()),
-            },
-        }
-    }
-
-    fn form(found: impl Into<String>, wanted: impl fmt::Display) -> Refused {
-        Refused(Self::Form { found: found.into(), wanted: format!("write {wanted}") }, None)
-    }
-}
-
-impl Trail {
-    fn of(node: &Node, at: Place) -> Self {
-        Self { id: node.id, at, steps: Vec::new(), follows: false }
-    }
-}
-
-impl Refused {
-    /// Says that the error is about this node, unless it knows better already.
-    fn at(mut self, node: &Node) -> Self {
-        if self.1.is_none() {
-            let mut trail = Trail::of(node, node.at);
-            match &self.0 {
-                What::Missing(field) => trail.follows = node.entry(field).is_some(),
-                What::Form { .. } | What::Said(_) => {
-                    if let Some(name) = node.placeholder() {
-                        self.0 = placeholder(name);
-                    }
-                }
-                What::Unknown { .. } | What::Word { .. } => {}
-            }
-            self.1 = Some(trail);
-        }
-        self
-    }
-
-    fn through(mut self, step: Step) -> Self {
-        if let Some(trail) = &mut self.1 {
-            trail.steps.push(step);
-        }
-        self
-    }
-}
-
-fn placeholder(name: &str) -> What {
-    What::Form {
-        found: "a mapping to YAML".to_owned(),
-        wanted: format!("a value with a placeholder is quoted: \"{{{name}}}\""),
-    }
-}
-
-impl de::Error for Refused {
-    fn custom<T: fmt::Display>(said: T) -> Self {
-        Self(What::Said(said.to_string()), None)
-    }
-
-    // The value itself is never shown: it may be a secret that somebody wrote down.
-    fn invalid_type(found: Unexpected<'_>, wanted: &dyn Expected) -> Self {
-        let found = match found {
-            Unexpected::Bool(_) => "true or false",
-            Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => "a number",
-            Unexpected::Seq => "a list",
-            Unexpected::Map => "a mapping",
-            Unexpected::Unit | Unexpected::Option => "empty",
-            _ => "a text",
-        };
-        let wanted = wanted.to_string();
-        What::form(found, if wanted == "a string" { "a text" } else { &wanted })
-    }
-
-    fn invalid_value(found: Unexpected<'_>, wanted: &dyn Expected) -> Self {
-        Self::invalid_type(found, wanted)
-    }
-
-    fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
-        Self(What::Unknown { field: field.to_owned(), known }, None)
-    }
-
-    fn unknown_variant(word: &str, known: &'static [&'static str]) -> Self {
-        Self(What::Word { word: word.to_owned(), known }, None)
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self(What::Missing(field), None)
-    }
-}
-
-impl std::error::Error for Refused {}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, out)
-    }
 }
 
 /// A node, and what of it is no longer looked at.
@@ -251,7 +89,7 @@ impl<'a> De<'a> {
             Kind::Map(_) => Err(What::form("a mapping", range)),
             Kind::List(_) => Err(What::form("a list", range)),
         }
-        .map_err(|refused: Refused| refused.at(self.node))
+        .map_err(|refused: Refused| refused.at(self))
     }
 }
 
@@ -283,7 +121,7 @@ impl<'de> Deserializer<'de> for De<'_> {
                 },
             },
         }
-        .map_err(|refused| refused.at(self.node))
+        .map_err(|refused| refused.at(self))
     }
 
     // Where a text is expected, a plain number or true and false are taken letter by letter as
@@ -291,7 +129,7 @@ impl<'de> Deserializer<'de> for De<'_> {
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
         match &self.node.kind {
             Kind::Scalar { text, .. } if !self.node.is_null() => {
-                visitor.visit_str(text).map_err(|refused: Refused| refused.at(self.node))
+                visitor.visit_str(text).map_err(|refused: Refused| refused.at(self))
             }
             _ => self.deserialize_any(visitor),
         }
@@ -316,7 +154,7 @@ impl<'de> Deserializer<'de> for De<'_> {
             Kind::Map(_) => What::form("a mapping", "true or false"),
             Kind::List(_) => What::form("a list", "true or false"),
         };
-        Err(refused.at(self.node))
+        Err(refused.at(self))
     }
 
     whole_numbers!(
@@ -329,8 +167,9 @@ impl<'de> Deserializer<'de> for De<'_> {
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
         if self.node.is_null() {
             let remedy = "write a value, or leave the field out".to_owned();
-            return Err(Refused(What::Form { found: "empty".to_owned(), wanted: remedy }, None)
-                .at(self.node));
+            return Err(
+                Refused(What::Form { found: "empty".to_owned(), wanted: remedy }, None).at(self)
+            );
         }
         visitor.visit_some(self)
     }
@@ -346,7 +185,7 @@ impl<'de> Deserializer<'de> for De<'_> {
                 Err(What::form("a single value", format!("a list: [{text}]")))
             }
         }
-        .map_err(|refused| refused.at(self.node))
+        .map_err(|refused| refused.at(self))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
@@ -356,7 +195,7 @@ impl<'de> Deserializer<'de> for De<'_> {
             Kind::Scalar { .. } if self.node.is_null() => Err(What::form("empty", "a mapping")),
             Kind::Scalar { .. } => Err(What::form("a single value", "a mapping: { name: value }")),
         }
-        .map_err(|refused: Refused| refused.at(self.node))
+        .map_err(|refused: Refused| refused.at(self))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -367,9 +206,7 @@ impl<'de> Deserializer<'de> for De<'_> {
     ) -> Result<V::Value, Refused> {
         let found = match &self.node.kind {
             Kind::Map(entries) => {
-                return visitor
-                    .visit_map(self.map(entries))
-                    .map_err(|refused| refused.at(self.node));
+                return visitor.visit_map(self.map(entries)).map_err(|refused| refused.at(self));
             }
             Kind::List(_) => "a list",
             Kind::Scalar { .. } if self.node.is_null() => "empty",
@@ -379,7 +216,7 @@ impl<'de> Deserializer<'de> for De<'_> {
             || format!("a mapping of {}", known.join(", ")),
             |(_, form)| (*form).to_owned(),
         );
-        Err(What::form(found, wanted).at(self.node))
+        Err(What::form(found, wanted).at(self))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -392,12 +229,12 @@ impl<'de> Deserializer<'de> for De<'_> {
             match self.node.entries() {
                 [one] if not_built::secret(&one.key) => {
                     let said = format!("`{}` is not built yet; write env or file", one.key);
-                    return Err(Refused(What::Said(said), None).at(self.node));
+                    return Err(Refused(What::Said(said), None).at(self));
                 }
                 [_] => {}
                 _ => {
                     let found = "a secret that is written down";
-                    return Err(What::form(found, FORMS[1].1).at(self.node));
+                    return Err(What::form(found, FORMS[1].1).at(self));
                 }
             }
         }
@@ -417,7 +254,7 @@ impl<'de> Deserializer<'de> for De<'_> {
                 Err(What::form("of no known form", format!("exactly one of {}", known.join(", "))))
             }
         }
-        .map_err(|refused: Refused| refused.at(self.node))
+        .map_err(|refused: Refused| refused.at(self))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -455,7 +292,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
             Ok(key) => Ok(Some(key)),
             Err(refused @ Refused(What::Unknown { .. }, None)) => match self.map.node.placeholder()
             {
-                Some(name) => Err(Refused(placeholder(name), None).at(self.map.node)),
+                Some(name) => Err(Refused(placeholder(name), None).at(self.map)),
                 None => Err(key_error(refused, entry)),
             },
             Err(refused) => Err(key_error(refused, entry)),
@@ -466,8 +303,9 @@ impl<'de> MapAccess<'de> for Fields<'_> {
         let Some(entry) = self.now.take() else {
             return Err(de::Error::custom("a value was asked for before its key"));
         };
-        seed.deserialize(De { node: &entry.value, pruned: self.map.pruned })
-            .map_err(|refused| refused.at(&entry.value).through(Step::Key(entry.key.clone())))
+        let value = De { node: &entry.value, pruned: self.map.pruned };
+        seed.deserialize(value)
+            .map_err(|refused| refused.at(value).through(Step::Key(entry.key.clone())))
     }
 }
 
@@ -498,9 +336,10 @@ impl<'de> SeqAccess<'de> for Items<'_> {
         let Some((index, node)) = self.rest.find(|(_, node)| !pruned.contains(&node.id)) else {
             return Ok(None);
         };
-        seed.deserialize(De { node, pruned })
+        let value = De { node, pruned };
+        seed.deserialize(value)
             .map(Some)
-            .map_err(|refused| refused.at(node).through(Step::Index(index)))
+            .map_err(|refused| refused.at(value).through(Step::Index(index)))
     }
 }
 
@@ -520,7 +359,7 @@ impl<'de, 'a> EnumAccess<'de> for Variant<'a> {
         {
             Ok(variant) => Ok((variant, self)),
             Err(refused) => match self.map.node.placeholder() {
-                Some(name) => Err(Refused(placeholder(name), None).at(self.map.node)),
+                Some(name) => Err(Refused(placeholder(name), None).at(self.map)),
                 None => Err(key_error(refused, self.entry)),
             },
         }
@@ -532,20 +371,22 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
 
     fn unit_variant(self) -> Result<(), Refused> {
         let key = &self.entry.key;
-        Err(What::form("a mapping", format!("`{key}` alone")).at(self.map.node))
+        Err(What::form("a mapping", format!("`{key}` alone")).at(self.map))
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Refused> {
         let Self { entry, map } = self;
-        seed.deserialize(De { node: &entry.value, pruned: map.pruned })
-            .map_err(|refused| refused.at(&entry.value).through(Step::Key(entry.key.clone())))
+        let value = De { node: &entry.value, pruned: map.pruned };
+        seed.deserialize(value)
+            .map_err(|refused| refused.at(value).through(Step::Key(entry.key.clone())))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Refused> {
         let Self { entry, map } = self;
-        De { node: &entry.value, pruned: map.pruned }
+        let value = De { node: &entry.value, pruned: map.pruned };
+        value
             .deserialize_seq(visitor)
-            .map_err(|refused| refused.at(&entry.value).through(Step::Key(entry.key.clone())))
+            .map_err(|refused| refused.at(value).through(Step::Key(entry.key.clone())))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -554,8 +395,9 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
         visitor: V,
     ) -> Result<V::Value, Refused> {
         let Self { entry, map } = self;
-        De { node: &entry.value, pruned: map.pruned }
+        let value = De { node: &entry.value, pruned: map.pruned };
+        value
             .deserialize_struct("", known, visitor)
-            .map_err(|refused| refused.at(&entry.value).through(Step::Key(entry.key.clone())))
+            .map_err(|refused| refused.at(value).through(Step::Key(entry.key.clone())))
     }
 }
