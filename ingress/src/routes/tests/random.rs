@@ -66,6 +66,7 @@ fn test() -> impl Strategy<Value = Test> {
         Test::Exact("2"),
         Test::Prefix("1"),
         Test::Prefix("2"),
+        Test::Prefix("11"),
         Test::Regex("[12]"),
         Test::Regex("1+|2"),
     ])
