@@ -5,7 +5,9 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
+};
 use hyper::body::Incoming;
 use schemas::{Attributes, Body, BodyError, Class, Context, Event, Fault, Format, Mode};
 
@@ -19,7 +21,7 @@ use crate::{
     outgoing::Outgoing,
     plane::core::Core,
     recorder::Trace,
-    routes::{Chosen, Door, Refusal, Seen},
+    routes::{Chosen, Door, Limits, Refusal, Seen},
     tunnel,
 };
 use schemas::cloudevents::webhook;
@@ -138,38 +140,16 @@ async fn steps(
     }
     let door = open(core, peer, &asked)?;
 
-    // 3. Admit by the head; no byte of the body has been read.
-    admit(&asked.parts, door.head())?;
+    // 3. Admit by the head; no byte of the body has been read. Where the event decides, what one of
+    // the door's routes takes may pass, and the limits of the route itself come once it is known.
+    let by_head = if door.by_event() { None } else { Some(choose(&door, None)?) };
+    let limits = by_head.as_ref().map_or_else(|| door.widest(), |only| Limits::of(only.route));
+    admit(&asked.parts, limits)?;
 
     // 4. Decode: what it carries, as far as anything needs to know; then the one route. What is rare
     // is boxed here and below: a future is moved about at its full size.
     let announced = decode::announced(&asked.parts.headers)?;
-    let limit = door.head().policy.event_bytes_max;
-    let by_event = door.by_event();
-    let (chosen, event) = if by_event {
-        let body = guard(body, door.head(), limit as u64);
-        match announced {
-            Announced::Head(Context::Plain) => {
-                let provisional = make::provisional(&asked, door.head());
-                (choose(&door, Some(&provisional))?, Event { context: Context::Plain, data: body })
-            }
-            Announced::Head(context) => {
-                let event = Event { context, data: body };
-                (choose(&door, event.attributes())?, event)
-            }
-            Announced::Unknown(media) => return Err(decode::unknown(&media).into()),
-            Announced::InBody(mode) => match Box::pin(decode::in_body(mode, body, limit)).await? {
-                Carried::One(event) => (choose(&door, event.attributes())?, event),
-                Carried::Many(events) => {
-                    let by_event = |event: &Attributes| choose(&door, Some(event));
-                    return Ok(Box::pin(batch::serve(core, &asked, events, &by_event, trace))
-                        .await?
-                        .into());
-                }
-            },
-        }
-    } else {
-        let chosen = choose(&door, None)?;
+    let (chosen, event) = if let Some(chosen) = by_head {
         let Action::Forward(targets) = &chosen.route.action else {
             note(trace, core, chosen.route);
             return Ok(answer_here(&chosen, &asked)?.into());
@@ -181,8 +161,8 @@ async fn steps(
                 Event { context, data: guard(body, chosen.route, limit) }
             }
             Announced::InBody(mode) if reads => {
-                let body = guard(body, chosen.route, limit as u64);
-                match Box::pin(decode::in_body(mode, body, limit)).await? {
+                let body = guard(body, chosen.route, limits.event as u64);
+                match Box::pin(decode::in_body(mode, body, limits.event)).await? {
                     Carried::One(event) => event,
                     Carried::Many(events) => {
                         let always = |_: &Attributes| choose(&door, None);
@@ -197,6 +177,38 @@ async fn steps(
             Announced::Unknown(_) => opaque(Mode::Structured, body, chosen.route),
         };
         (chosen, event)
+    } else {
+        let (chosen, event) = match announced {
+            Announced::Head(Context::Plain) => {
+                let provisional = make::provisional(&asked, door.head());
+                (choose(&door, Some(&provisional))?, Event { context: Context::Plain, data: body })
+            }
+            Announced::Head(context) => {
+                let event = Event { context, data: body };
+                (choose(&door, event.attributes())?, event)
+            }
+            Announced::Unknown(media) => return Err(decode::unknown(&media).into()),
+            Announced::InBody(mode) => {
+                let body = guard(body, door.head(), limits.event as u64);
+                match Box::pin(decode::in_body(mode, body, limits.event)).await? {
+                    Carried::One(event) => {
+                        let chosen = choose(&door, event.attributes())?;
+                        fits(&event, chosen.route)?;
+                        (chosen, event)
+                    }
+                    Carried::Many(events) => {
+                        let by_event = |event: &Attributes| choose(&door, Some(event));
+                        return Ok(Box::pin(batch::serve(core, &asked, events, &by_event, trace))
+                            .await?
+                            .into());
+                    }
+                }
+            }
+        };
+        let limits = Limits::of(chosen.route);
+        admit(&asked.parts, limits)?;
+        let data = guard(event.data, chosen.route, limits.event as u64);
+        (chosen, Event { data, ..event })
     };
     note(trace, core, chosen.route);
     trace.record.bytes_in = exact(&event.data);
@@ -311,8 +323,12 @@ fn handshake(core: &Core, peer: &Peer, asked: &Asked<'_>) -> Option<Answer> {
     }
     // It asks for the route that its deliveries will take.
     let door = core.view.table.doors.open(&seen(peer, asked, &Method::POST)).ok()?;
-    let allowed = door.head().webhook.as_ref()?;
-    let headers = webhook::answer(&asked.parts.headers, Some(allowed))?;
+    // Behind one door may stand routes that allow different senders. A grant says more than a
+    // denial does.
+    let allowed = door.routes().filter_map(|route| route.webhook.as_ref());
+    let answers =
+        allowed.filter_map(|allowed| webhook::answer(&asked.parts.headers, Some(allowed)));
+    let headers = answers.max_by_key(HeaderMap::len)?;
     let mut answer = Response::new(Body::empty());
     answer.headers_mut().extend(headers);
     Some(answer)
@@ -328,12 +344,11 @@ fn choose<'t>(door: &Door<'t>, event: Option<&Attributes>) -> Result<Chosen<'t>,
 }
 
 /// Refuses by the head alone what is over a limit.
-fn admit(parts: &Parts, route: &Route) -> Result<(), Fault> {
-    let policy = &route.policy;
+fn admit(parts: &Parts, limits: Limits) -> Result<(), Fault> {
     let size: usize =
         parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if size > policy.header_bytes_max {
-        let limit = policy.header_bytes_max;
+    if size > limits.headers {
+        let limit = limits.headers;
         return Err(Fault::new(
             Class::HeadersTooLarge,
             format!("the headers are larger than {limit} bytes together"),
@@ -341,11 +356,20 @@ fn admit(parts: &Parts, route: &Route) -> Result<(), Fault> {
     }
     if let Some(length) = parts.headers.get(header::CONTENT_LENGTH)
         && let Some(length) = length.to_str().ok().and_then(|text| text.parse::<u64>().ok())
-        && length > policy.body_bytes_max
+        && length > limits.body
     {
-        return Err(too_large(policy.body_bytes_max));
+        return Err(too_large(limits.body));
     }
     Ok(())
+}
+
+/// Refuses an event that is here and larger than its route takes.
+pub(crate) fn fits(event: &Event, route: &Route) -> Result<(), Fault> {
+    let limit = route.policy.event_bytes_max;
+    match event.data.whole() {
+        Some(data) if data.len() > limit => Err(too_large(limit as u64)),
+        _ => Ok(()),
+    }
 }
 
 fn too_large(limit: u64) -> Fault {
