@@ -93,7 +93,8 @@ fn nobody_listening_is_503_at_once() {
 #[test]
 fn a_service_that_does_not_answer_in_time_is_504() {
     let server = Server::start();
-    let gateway = gateway(&server, &ROUTES.replace("replied", "replied, policy: { timeout: 300ms }"));
+    let gateway =
+        gateway(&server, &ROUTES.replace("replied", "replied, policy: { timeout: 300ms }"));
     let mut silent = server.connect();
     silent.subscribe("quotes.*");
     let problem = gateway.get("/quote/x").problem(504, "timeout");
