@@ -228,6 +228,36 @@ fn an_event_over_the_limit_is_413() {
 }
 
 #[test]
+fn each_route_of_a_door_keeps_the_limits_that_are_its_own() {
+    let peer = Peer::echo();
+    let gateway = Gateway::start(&format!(
+        "upstreams: {{ web: {{ kind: http, url: {} }} }}
+routes:
+  - {{ name: a, match: {{ event: {{ type: narrow }} }}, to: web, policy: {{ limits: {{ event: 1KiB, headers: 1KiB }} }} }}
+  - {{ name: b, match: {{ event: {{ type: wide }} }}, to: web }}
+  - {{ name: c, match: {{ event: {{ type: also-narrow }} }}, to: web, policy: {{ limits: {{ event: 1KiB, headers: 1KiB }} }} }}
+",
+        peer.url()
+    ));
+    let (data, long) = ("x".repeat(2000), format!("X-Long: {}", "x".repeat(2000)));
+    for kind in ["narrow", "also-narrow"] {
+        let of_type = format!("ce-type: {kind}");
+        let head = [HEAD[0], HEAD[1], HEAD[2], &of_type];
+        gateway.post("/events", &head, &data).problem(413, "too_large");
+        gateway
+            .post("/events", &[&head[..], &[&long]].concat(), "")
+            .problem(431, "headers_too_large");
+        let event =
+            json!({"specversion": "1.0", "id": "1", "source": "/s", "type": kind, "data": data});
+        let structured = ["Content-Type: application/cloudevents+json"];
+        gateway.post("/events", &structured, event.to_string()).problem(413, "too_large");
+    }
+    assert!(peer.seen().is_empty(), "{:?}", peer.seen());
+    let head = [HEAD[0], HEAD[1], HEAD[2], "ce-type: wide", &long];
+    assert_eq!(gateway.post("/events", &head, &data).body.len(), 2000);
+}
+
+#[test]
 fn an_answer_that_is_an_event_comes_back_in_the_format_of_the_route() {
     let peer = Peer::start(|exchange| {
         exchange.read();
@@ -247,4 +277,15 @@ fn an_answer_that_is_an_event_comes_back_in_the_format_of_the_route() {
     let answer = events(&peer, "    reply_format: plain\n").post("/in", &[], "x");
     assert_eq!(answer.header("ce-id"), None);
     assert_eq!(answer.text(), r#"{"ok":true}"#);
+}
+
+#[test]
+fn a_reply_that_only_looks_like_an_event_is_502_where_the_route_has_to_read_it() {
+    let peer = Peer::start(|exchange| {
+        exchange.read();
+        exchange.answer(200, &["ce-specversion: 1.0", "ce-id: 9"], "half an event");
+    });
+    assert_eq!(events(&peer, "").post("/in", &[], "x").text(), "half an event");
+    let answer = events(&peer, "    reply_format: structured\n").post("/in", &[], "x");
+    assert_eq!(answer.problem(502, "bad_reply_event")["ran"], "maybe");
 }

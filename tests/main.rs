@@ -25,3 +25,4 @@ mod nats;
 mod proxy;
 mod routing;
 mod startup;
+mod webhook;

@@ -14,7 +14,7 @@ use crate::{
     plane::core::Core,
     recorder::Trace,
     routes::Chosen,
-    steps::Refused,
+    steps::{self, Refused},
 };
 
 /// Events of one batch that are under way at once.
@@ -78,6 +78,7 @@ fn prepare<'t>(
     let Action::Forward(targets) = &route.action else {
         return Err(needs_async().into());
     };
+    steps::fits(&event, route)?;
     let (target, series) = core.view.turn(route, targets);
     if target.ack == Ack::Replied {
         return Err(needs_async().into());

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use schemas::{Attributes, Body, BodyError, Class, Context, Event, Fault, Format, Mode};
 
@@ -21,7 +21,7 @@ use crate::{
     outgoing::Outgoing,
     plane::core::Core,
     recorder::Trace,
-    routes::{Chosen, Door, Refusal, Seen},
+    routes::{Chosen, Door, Limits, Refusal, Seen},
     tunnel,
 };
 use schemas::cloudevents::webhook;
@@ -136,49 +136,26 @@ async fn steps(
     trace: &mut Trace,
 ) -> Result<Served, Refused> {
     // 2. Match the head: the door.
-    let glance = asked.glance;
     one_host(&asked)?;
     if let Some(answer) = handshake(core, peer, &asked) {
         return Ok(answer.into());
     }
     let door = open(core, peer, &asked)?;
 
-    // 3. Admit by the head; no byte of the body has been read.
-    admit(glance, door.head())?;
+    // 3. Admit by the head; no byte of the body has been read. Where the event decides, what one of
+    // the door's routes takes may pass, and the limits of the route itself come once it is known.
+    let by_head = if door.by_event() { None } else { Some(choose(&door, None)?) };
+    let limits = by_head.as_ref().map_or_else(|| door.widest(), |only| Limits::of(only.route));
+    admit(asked.glance, limits)?;
 
     // 4. Decode: what it carries, as far as anything needs to know; then the one route. What is rare
     // is boxed here and below: a future is moved about at its full size.
-    let announced = if glance.event {
+    let announced = if asked.glance.event {
         decode::announced(&asked.parts.headers)?
     } else {
         Announced::Head(Context::Plain)
     };
-    let limit = door.head().policy.event_bytes_max;
-    let by_event = door.by_event();
-    let (chosen, event) = if by_event {
-        let body = guard(body, door.head(), limit as u64);
-        match announced {
-            Announced::Head(Context::Plain) => {
-                let provisional = make::provisional(&asked, door.head());
-                (choose(&door, Some(&provisional))?, Event { context: Context::Plain, data: body })
-            }
-            Announced::Head(context) => {
-                let event = Event { context, data: body };
-                (choose(&door, event.attributes())?, event)
-            }
-            Announced::Unknown(media) => return Err(decode::unknown(&media).into()),
-            Announced::InBody(mode) => match Box::pin(decode::in_body(mode, body, limit)).await? {
-                Carried::One(event) => (choose(&door, event.attributes())?, event),
-                Carried::Many(events) => {
-                    let by_event = |event: &Attributes| choose(&door, Some(event));
-                    return Ok(Box::pin(batch::serve(core, &asked, events, &by_event, trace))
-                        .await?
-                        .into());
-                }
-            },
-        }
-    } else {
-        let chosen = choose(&door, None)?;
+    let (chosen, event) = if let Some(chosen) = by_head {
         let Action::Forward(targets) = &chosen.route.action else {
             note(trace, core, chosen.route);
             return Ok(answer_here(&chosen, &asked)?.into());
@@ -190,8 +167,8 @@ async fn steps(
                 Event { context, data: guard(body, chosen.route, limit) }
             }
             Announced::InBody(mode) if reads => {
-                let body = guard(body, chosen.route, limit as u64);
-                match Box::pin(decode::in_body(mode, body, limit)).await? {
+                let body = guard(body, chosen.route, limits.event as u64);
+                match Box::pin(decode::in_body(mode, body, limits.event)).await? {
                     Carried::One(event) => event,
                     Carried::Many(events) => {
                         let always = |_: &Attributes| choose(&door, None);
@@ -206,6 +183,38 @@ async fn steps(
             Announced::Unknown(_) => opaque(Mode::Structured, body, chosen.route),
         };
         (chosen, event)
+    } else {
+        let (chosen, event) = match announced {
+            Announced::Head(Context::Plain) => {
+                let provisional = make::provisional(&asked, door.head());
+                (choose(&door, Some(&provisional))?, Event { context: Context::Plain, data: body })
+            }
+            Announced::Head(context) => {
+                let event = Event { context, data: body };
+                (choose(&door, event.attributes())?, event)
+            }
+            Announced::Unknown(media) => return Err(decode::unknown(&media).into()),
+            Announced::InBody(mode) => {
+                let body = guard(body, door.head(), limits.event as u64);
+                match Box::pin(decode::in_body(mode, body, limits.event)).await? {
+                    Carried::One(event) => {
+                        let chosen = choose(&door, event.attributes())?;
+                        fits(&event, chosen.route)?;
+                        (chosen, event)
+                    }
+                    Carried::Many(events) => {
+                        let by_event = |event: &Attributes| choose(&door, Some(event));
+                        return Ok(Box::pin(batch::serve(core, &asked, events, &by_event, trace))
+                            .await?
+                            .into());
+                    }
+                }
+            }
+        };
+        let limits = Limits::of(chosen.route);
+        admit(asked.glance, limits)?;
+        let data = guard(event.data, chosen.route, limits.event as u64);
+        (chosen, Event { data, ..event })
     };
     note(trace, core, chosen.route);
     trace.record.bytes_in = exact(&event.data);
@@ -318,8 +327,12 @@ fn handshake(core: &Core, peer: &Peer, asked: &Asked<'_>) -> Option<Answer> {
     }
     // It asks for the route that its deliveries will take.
     let door = core.view.table.doors.open(&seen(peer, asked, &Method::POST)).ok()?;
-    let allowed = door.head().webhook.as_ref()?;
-    let headers = webhook::answer(&asked.parts.headers, Some(allowed))?;
+    // Behind one door may stand routes that allow different senders. A grant says more than a
+    // denial does.
+    let allowed = door.routes().filter_map(|route| route.webhook.as_ref());
+    let answers =
+        allowed.filter_map(|allowed| webhook::answer(&asked.parts.headers, Some(allowed)));
+    let headers = answers.max_by_key(HeaderMap::len)?;
     let mut answer = Response::new(Body::empty());
     answer.headers_mut().extend(headers);
     Some(answer)
@@ -335,19 +348,27 @@ fn choose<'t>(door: &Door<'t>, event: Option<&Attributes>) -> Result<Chosen<'t>,
 }
 
 /// Refuses by the head alone what is over a limit.
-fn admit(glance: Glance, route: &Route) -> Result<(), Fault> {
-    let policy = &route.policy;
-    if glance.bytes > policy.header_bytes_max {
-        let limit = policy.header_bytes_max;
+fn admit(glance: Glance, limits: Limits) -> Result<(), Fault> {
+    if glance.bytes > limits.headers {
+        let limit = limits.headers;
         return Err(Fault::new(
             Class::HeadersTooLarge,
             format!("the headers are larger than {limit} bytes together"),
         ));
     }
-    if glance.content_length.is_some_and(|length| length > policy.body_bytes_max) {
-        return Err(too_large(policy.body_bytes_max));
+    if glance.content_length.is_some_and(|length| length > limits.body) {
+        return Err(too_large(limits.body));
     }
     Ok(())
+}
+
+/// Refuses an event that is here and larger than its route takes.
+pub(crate) fn fits(event: &Event, route: &Route) -> Result<(), Fault> {
+    let limit = route.policy.event_bytes_max;
+    match event.data.whole() {
+        Some(data) if data.len() > limit => Err(too_large(limit as u64)),
+        _ => Ok(()),
+    }
 }
 
 fn too_large(limit: u64) -> Fault {

@@ -215,6 +215,44 @@ fn a_batch_is_published_whole_or_told_one_by_one() {
 }
 
 #[test]
+fn a_batch_of_which_some_were_taken_is_207_and_says_which() {
+    let server = Server::start();
+    server.add_stream("ORDERS", &["orders.>"]);
+    let gateway = gateway(
+        &server,
+        "  - { name: kept, match: { event: { type: kept } }, to: js/orders.x }
+  - { name: lost, match: { event: { type: lost } }, to: js/nowhere }
+  - { name: asked, match: { event: { type: asked } }, to: bus/questions, ack: replied }
+",
+    );
+    let one = |id: &str, kind: &str| json!({"specversion": "1.0", "id": id, "source": "/s", "type": kind, "data": id});
+    let batch = |events: &[serde_json::Value]| {
+        let body = json!(events).to_string();
+        gateway.post("/events", &["Content-Type: application/cloudevents-batch+json"], body)
+    };
+    let answer = batch(&[one("1", "kept"), one("2", "lost"), one("3", "kept")]);
+    assert_eq!(answer.status, 207, "{}", answer.text());
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let results = answer.json()["results"].clone();
+    let taken = |index: usize| results[index]["receipt"]["receipt"]["sequence"].as_u64();
+    assert_eq!((taken(0), taken(1), taken(2)), (Some(1), None, Some(2)), "{results}");
+    assert_eq!(results[1]["index"], 1);
+    let problem = &results[1]["problem"];
+    assert_eq!((&problem["code"], &problem["status"]), (&json!("no_responders"), &json!(503)));
+    assert_eq!((&problem["ran"], &problem["event"]["id"]), (&json!("no"), &json!("2")));
+    assert_eq!(server.stream_length("ORDERS"), 2);
+
+    // What nobody took is a problem, with every result in it.
+    let problem = batch(&[one("4", "lost"), one("5", "lost")]).problem(503, "no_responders");
+    assert_eq!(problem["results"][1]["id"], "5", "{problem}");
+    assert_eq!(problem["results"][1]["problem"]["code"], "no_responders", "{problem}");
+
+    // A function that answers has one answer, so that a batch with one event for it goes nowhere.
+    batch(&[one("6", "kept"), one("7", "asked")]).problem(415, "batch_needs_async");
+    assert_eq!(server.stream_length("ORDERS"), 2, "half a batch was published");
+}
+
+#[test]
 fn a_message_over_the_servers_limit_is_413_and_is_not_sent() {
     let server = Server::start_with("max_payload: 2048");
     let gateway = gateway(&server, "  - { name: all, match: { path: /in }, to: bus/x }\n");

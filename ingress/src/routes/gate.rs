@@ -7,7 +7,7 @@ use schemas::Attributes;
 use smallvec::SmallVec;
 
 use super::{
-    Seen, captures, conditions,
+    Limits, Seen, captures, conditions,
     methods::{MethodRank, MethodSet},
     rank::{self, EventRank, EventTier},
 };
@@ -36,6 +36,8 @@ pub(super) struct Gate {
     conditional: bool,
     /// Whether the path brings values.
     captures: bool,
+    /// What some route behind it lets pass.
+    widest: Limits,
 }
 
 type ByType = HashMap<Box<str>, Vec<Arc<Route>>>;
@@ -122,9 +124,10 @@ impl Gate {
         let methods = MethodSet::of(&matching.methods);
         let conditional = !matching.listeners.is_empty() || rank::conditions(matching) > 0;
         let captures = captures::takes(&matching.path);
+        let widest = routes.iter().map(|route| Limits::of(route)).reduce(Limits::or)?;
         let plain = routes.pop_if(|route| route.matching.event.is_none());
         let events = (!routes.is_empty()).then(|| Box::new(Events::new(routes)));
-        Some(Self { first, plain, events, methods, conditional, captures })
+        Some(Self { first, plain, events, methods, conditional, captures, widest })
     }
 
     /// What the head has to look like.
@@ -145,6 +148,16 @@ impl Gate {
     /// The route whose name comes first.
     pub(super) fn first(&self) -> &Arc<Route> {
         &self.first
+    }
+
+    /// What some route behind it lets pass.
+    pub(super) fn widest(&self) -> Limits {
+        self.widest
+    }
+
+    /// All routes behind it.
+    pub(super) fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.plain.iter().chain(self.events.iter().flat_map(|events| events.routes()))
     }
 
     /// Whether a route behind it asks for an event.
@@ -184,6 +197,11 @@ impl Events {
             }
         }
         events
+    }
+
+    fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        let by_prefix = self.prefixes.iter().map(|(_, same_length)| same_length);
+        by_prefix.chain([&self.exact]).flat_map(HashMap::values).flatten().chain(&self.other)
     }
 
     fn choose(&self, event: &Attributes) -> Option<&Arc<Route>> {

@@ -164,6 +164,39 @@ impl Doors {
     }
 }
 
+/// How much a route takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of all headers together.
+    pub headers: usize,
+    /// Bytes of a body.
+    pub body: u64,
+    /// Bytes of an event.
+    pub event: usize,
+}
+
+impl Limits {
+    /// What one route takes.
+    #[must_use]
+    pub fn of(route: &Route) -> Self {
+        let policy = &route.policy;
+        Self {
+            headers: policy.header_bytes_max,
+            body: policy.body_bytes_max,
+            event: policy.event_bytes_max,
+        }
+    }
+
+    /// What at least one of two takes.
+    fn or(self, other: Self) -> Self {
+        Self {
+            headers: self.headers.max(other.headers),
+            body: self.body.max(other.body),
+            event: self.event.max(other.event),
+        }
+    }
+}
+
 impl<'t> Door<'t> {
     fn new(gates: SmallVec<[(MethodRank, &'t Gate); 4]>, path: &str) -> Self {
         let captures = gates.first().is_some_and(|(_, gate)| gate.captures());
@@ -175,6 +208,18 @@ impl<'t> Door<'t> {
     #[must_use]
     pub fn by_event(&self) -> bool {
         self.gates.iter().any(|(_, gate)| gate.by_event())
+    }
+
+    /// What one route of the door at least lets pass: more than that, nobody takes.
+    #[must_use]
+    pub fn widest(&self) -> Limits {
+        let limits = self.gates.iter().map(|(_, gate)| gate.widest());
+        limits.reduce(Limits::or).unwrap_or_else(|| Limits::of(self.head()))
+    }
+
+    /// All routes of the door.
+    pub fn routes(&self) -> impl Iterator<Item = &'t Arc<Route>> {
+        self.gates.iter().flat_map(|(_, gate)| gate.routes())
     }
 
     /// One of the routes, for what all routes of a door have in common.

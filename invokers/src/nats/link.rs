@@ -8,7 +8,10 @@ use std::{
 };
 
 use schemas::{Class, Fault};
-use tokio::{sync::watch, task::AbortHandle};
+use tokio::{
+    sync::{Mutex, watch},
+    task::AbortHandle,
+};
 
 use super::{
     config::Target,
@@ -27,6 +30,8 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Link {
     state: watch::Receiver<State>,
+    /// Whose turn it is to wait for the first session.
+    turn: Mutex<()>,
     task: AbortHandle,
 }
 
@@ -43,18 +48,21 @@ impl Link {
     /// Starts to connect.
     pub(super) fn start(target: Arc<Target>, tools: Tools) -> Self {
         let (told, state) = watch::channel(State::Connecting);
-        Self { state, task: tokio::spawn(keep(target, tools, told)).abort_handle() }
+        let task = tokio::spawn(keep(target, tools, told)).abort_handle();
+        Self { state, turn: Mutex::new(()), task }
     }
 
-    /// The session, if there is one. Waits only while the first is being made.
+    /// The session, if there is one. Waits only while the first is being made, one behind the
+    /// other: all at once would be woken in any order, and the events of a batch would lose theirs.
     pub(super) async fn session(&self) -> Result<Arc<Session>, Fault> {
+        if let Some(known) = self.state.borrow().session() {
+            return known;
+        }
+        let _turn = self.turn.lock().await;
         let mut state = self.state.clone();
         loop {
-            match &*state.borrow_and_update() {
-                State::Up(session) if session.is_over() => return Err(Refusal::Down.into()),
-                State::Up(session) => return Ok(Arc::clone(session)),
-                State::Down(why) => return Err(why.fault()),
-                State::Connecting => {}
+            if let Some(known) = state.borrow_and_update().session() {
+                return known;
             }
             if state.changed().await.is_err() {
                 return Err(Fault::new(Class::Internal, "nobody connects to the NATS server"));
@@ -68,6 +76,18 @@ impl Link {
             State::Connecting => "connecting",
             State::Up(_) => "up",
             State::Down(_) => "down",
+        }
+    }
+}
+
+impl State {
+    /// The session or why there is none; nothing while the first is being made.
+    fn session(&self) -> Option<Result<Arc<Session>, Fault>> {
+        match self {
+            Self::Connecting => None,
+            Self::Up(session) if session.is_over() => Some(Err(Refusal::Down.into())),
+            Self::Up(session) => Some(Ok(Arc::clone(session))),
+            Self::Down(why) => Some(Err(why.fault())),
         }
     }
 }
