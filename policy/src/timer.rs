@@ -51,12 +51,14 @@ impl Drop for Timer {
         let Some(spare) = self.0.take() else { return };
         // At the end of a thread there is nobody to keep it for. Until it is set again it may ring
         // once for the call that had it, which is done and does not hear it.
-        drop(SPARES.try_with(|spares| {
-            if let Ok(mut spares) = spares.try_borrow_mut()
-                && spares.len() < SPARE
-            {
-                spares.push(spare);
-            }
-        }));
+        SPARES
+            .try_with(|spares| {
+                if let Ok(mut spares) = spares.try_borrow_mut()
+                    && spares.len() < SPARE
+                {
+                    spares.push(spare);
+                }
+            })
+            .ok();
     }
 }
