@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Action, Destination, Table,
     decode::{self, Announced, Carried},
+    glance::Glance,
     make::{self, Asked},
     problem,
     routes::{Chosen, Explanation, Refusal, Seen},
@@ -120,7 +121,8 @@ pub fn explain(table: &Table, question: Question) -> Explained {
     *request.headers_mut() = question.headers;
     let parts = request.into_parts().0;
     let id = HeaderValue::from_static("(a new id)");
-    let asked = Asked { parts, request_id: &id, arrived: Instant::now() };
+    let glance = Glance::of(&parts.headers);
+    let asked = Asked { parts, request_id: &id, arrived: Instant::now(), glance };
 
     let read = read(&asked.parts.headers, &question.body);
     let attributes = match &read {

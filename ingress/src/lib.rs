@@ -9,6 +9,7 @@ pub mod config;
 mod decode;
 pub mod explain;
 pub mod filters;
+mod glance;
 mod hop;
 mod make;
 mod normalise;

@@ -11,6 +11,7 @@ use schemas::{
 use crate::{
     Destination, Route,
     answer::{About, REQUEST_ID},
+    glance::Glance,
     normalise::{self, Plain},
     routes::{Captures, Chosen},
     table::HeaderChanges,
@@ -23,6 +24,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) parts: Parts,
     pub(crate) request_id: &'a HeaderValue,
     pub(crate) arrived: Instant,
+    /// What one look over the headers has shown.
+    pub(crate) glance: Glance,
 }
 
 impl Asked<'_> {
@@ -146,7 +149,9 @@ pub(crate) fn call(
     if takes_messages(target) {
         headers = travelling(route, &headers, &event.context);
     } else {
-        crate::hop::strip(&mut headers);
+        if asked.glance.hop {
+            crate::hop::strip(&mut headers);
+        }
         if !target.preserve_host {
             headers.remove(header::HOST);
         }

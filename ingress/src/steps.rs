@@ -1,13 +1,12 @@
 //! A request in ten steps. One reads here what happens, and in which order.
 
 use std::{
-    borrow::Cow, net::SocketAddr, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Duration,
+    borrow::Cow, convert::Infallible, net::SocketAddr, panic::AssertUnwindSafe, rc::Rc, sync::Arc,
+    time::Duration,
 };
 
 use futures_util::FutureExt as _;
-use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
-};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use schemas::{Attributes, Body, BodyError, Class, Context, Event, Fault, Format, Mode};
 
@@ -16,6 +15,7 @@ use crate::{
     answer::{self, About, Answer},
     batch,
     decode::{self, Announced, Carried},
+    glance::Glance,
     hop,
     make::{self, Asked},
     outgoing::Outgoing,
@@ -55,9 +55,10 @@ pub(crate) async fn serve(
     core: Rc<Core>,
     peer: Rc<Peer>,
     mut request: Request<Incoming>,
-) -> Response<Outgoing> {
+) -> Result<Response<Outgoing>, Infallible> {
     // 1. Arrive: an id, a clock, a record.
-    let request_id = request_id(&core, &request);
+    let glance = Glance::of(request.headers());
+    let request_id = request_id(&core, &request, glance);
     let mut trace = Trace::start(
         Rc::clone(&core.recorder),
         request_id.clone(),
@@ -66,18 +67,21 @@ pub(crate) async fn serve(
         Some(peer.address.ip()),
     );
     let head_alone = request.method() == Method::HEAD;
-    let upgrade = hop::upgrade(request.headers())
-        .map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
+    let upgrade = if glance.upgrade { hop::upgrade(request.headers()) } else { None };
+    let upgrade = upgrade.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
     let (parts, body) = request.into_parts();
     let body = Body::incoming(body, None);
+    let asked = Asked { parts, request_id: &request_id, arrived: trace.arrived, glance };
 
     // 2 to 9 may panic only by a fault of ours; then this request fails, and no other.
-    let served = steps(&core, &peer, parts, body, upgrade, &request_id, &mut trace);
-    let served = AssertUnwindSafe(served).catch_unwind().await.unwrap_or_else(|_| {
-        Err(Fault::new(Class::Internal, "the gateway failed while serving this request")
-            .maybe()
-            .into())
-    });
+    let served = AssertUnwindSafe(steps(&core, &peer, asked, body, upgrade, &mut trace))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| {
+            Err(Fault::new(Class::Internal, "the gateway failed while serving this request")
+                .maybe()
+                .into())
+        });
     let mut served = served.unwrap_or_else(|refused| {
         trace.failed(&refused.fault);
         let attempts = trace.record.attempts;
@@ -95,11 +99,11 @@ pub(crate) async fn serve(
     trace.head(head.status);
     if let Some(Tunnel { caller, upstream }) = served.tunnel {
         tunnel::join(caller, upstream, served.idle, trace);
-        return Response::from_parts(head, Outgoing::nothing());
+        return Ok(Response::from_parts(head, Outgoing::nothing()));
     }
     let silent = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let body = Outgoing::new(body, served.idle, trace);
-    Response::from_parts(head, if head_alone || silent { body.head_alone() } else { body })
+    Ok(Response::from_parts(head, if head_alone || silent { body.head_alone() } else { body }))
 }
 
 /// An answer, and the tunnel that it opens.
@@ -126,15 +130,14 @@ type Upgrade = Option<(HeaderValue, hyper::upgrade::OnUpgrade)>;
 async fn steps(
     core: &Rc<Core>,
     peer: &Peer,
-    parts: Parts,
+    asked: Asked<'_>,
     body: Body,
     upgrade: Upgrade,
-    request_id: &HeaderValue,
     trace: &mut Trace,
 ) -> Result<Served, Refused> {
     // 2. Match the head: the door.
-    one_host(&parts)?;
-    let asked = Asked { parts, request_id, arrived: trace.arrived };
+    let glance = asked.glance;
+    one_host(&asked)?;
     if let Some(answer) = handshake(core, peer, &asked) {
         return Ok(answer.into());
     }
@@ -144,11 +147,15 @@ async fn steps(
     // the door's routes takes may pass, and the limits of the route itself come once it is known.
     let by_head = if door.by_event() { None } else { Some(choose(&door, None)?) };
     let limits = by_head.as_ref().map_or_else(|| door.widest(), |only| Limits::of(only.route));
-    admit(&asked.parts, limits)?;
+    admit(glance, limits)?;
 
     // 4. Decode: what it carries, as far as anything needs to know; then the one route. What is rare
     // is boxed here and below: a future is moved about at its full size.
-    let announced = decode::announced(&asked.parts.headers)?;
+    let announced = if glance.event {
+        decode::announced(&asked.parts.headers)?
+    } else {
+        Announced::Head(Context::Plain)
+    };
     let (chosen, event) = if let Some(chosen) = by_head {
         let Action::Forward(targets) = &chosen.route.action else {
             note(trace, core, chosen.route);
@@ -206,7 +213,7 @@ async fn steps(
             }
         };
         let limits = Limits::of(chosen.route);
-        admit(&asked.parts, limits)?;
+        admit(glance, limits)?;
         let data = guard(event.data, chosen.route, limits.event as u64);
         (chosen, Event { data, ..event })
     };
@@ -256,8 +263,9 @@ async fn steps(
 }
 
 /// The request's id: the caller's, if it is fit to stand in a log, else a new one.
-fn request_id(core: &Core, request: &Request<Incoming>) -> HeaderValue {
-    if let Some(id) = request.headers().get(answer::REQUEST_ID)
+fn request_id(core: &Core, request: &Request<Incoming>, glance: Glance) -> HeaderValue {
+    if glance.request_id
+        && let Some(id) = request.headers().get(answer::REQUEST_ID)
         && (1..=128).contains(&id.len())
         && id.as_bytes().iter().all(u8::is_ascii_graphic)
     {
@@ -267,19 +275,16 @@ fn request_id(core: &Core, request: &Request<Incoming>) -> HeaderValue {
 }
 
 /// A request has exactly one host, or nobody can say who it is for (RFC 9112, section 3.2).
-fn one_host(parts: &Parts) -> Result<(), Fault> {
+fn one_host(asked: &Asked<'_>) -> Result<(), Fault> {
     let refuse = |what: &'static str| Err(Fault::new(Class::BadRequest, what).code("bad_host"));
-    let mut named = parts.headers.get_all(header::HOST).iter();
-    let first = named.next();
-    if named.next().is_some() {
-        return refuse("the request has more than one Host header");
-    }
-    match first {
-        Some(host) if host.to_str().is_err() => refuse("the Host header is not text"),
-        None if parts.version == Version::HTTP_11 && parts.uri.authority().is_none() => {
+    let Glance { hosts, odd_host, .. } = asked.glance;
+    match hosts {
+        1 if odd_host => refuse("the Host header is not text"),
+        0 if asked.parts.version == Version::HTTP_11 && asked.parts.uri.authority().is_none() => {
             refuse("the request has no Host header")
         }
-        _ => Ok(()),
+        0 | 1 => Ok(()),
+        _ => refuse("the request has more than one Host header"),
     }
 }
 
@@ -344,20 +349,15 @@ fn choose<'t>(door: &Door<'t>, event: Option<&Attributes>) -> Result<Chosen<'t>,
 }
 
 /// Refuses by the head alone what is over a limit.
-fn admit(parts: &Parts, limits: Limits) -> Result<(), Fault> {
-    let size: usize =
-        parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if size > limits.headers {
+fn admit(glance: Glance, limits: Limits) -> Result<(), Fault> {
+    if glance.bytes > limits.headers {
         let limit = limits.headers;
         return Err(Fault::new(
             Class::HeadersTooLarge,
             format!("the headers are larger than {limit} bytes together"),
         ));
     }
-    if let Some(length) = parts.headers.get(header::CONTENT_LENGTH)
-        && let Some(length) = length.to_str().ok().and_then(|text| text.parse::<u64>().ok())
-        && length > limits.body
-    {
+    if glance.content_length.is_some_and(|length| length > limits.body) {
         return Err(too_large(limits.body));
     }
     Ok(())

@@ -37,7 +37,9 @@ pub async fn attempt(
     let deadline = Instant::from_std(call.deadline);
     let idempotent = policy.idempotent.unwrap_or_else(|| is_idempotent(&call.head.method));
     let kept = Kept::of(&mut call, &policy.retry).await;
-    let mut timer = pin!(None);
+    // Boxed: a timer is aligned so widely that every future around it would be, and widely aligned
+    // memory is slow to get.
+    let mut timer = None;
     let mut ran = Ran::No;
     let mut attempts = 0;
     loop {
@@ -51,7 +53,7 @@ pub async fn attempt(
         let ends = now.checked_add(policy.try_timeout).map_or(deadline, |ends| ends.min(deadline));
         let mut result = {
             let sent = pin!(send(call));
-            let result = until(ends, timer.as_mut(), sent).await;
+            let result = until(ends, &mut timer, sent).await;
             result.unwrap_or_else(|| {
                 Err(too_late(Ran::Maybe, "the function has not answered in time"))
             })
@@ -83,7 +85,7 @@ pub async fn attempt(
         call.attempt = number + 1;
         call.avoid = endpoint(&result).or(call.avoid);
         // Rare, so boxed: a future is moved about at its full size.
-        Box::pin(rest(resume, timer.as_mut(), result)).await;
+        Box::pin(rest(resume, &mut timer, result)).await;
     }
 }
 
@@ -158,7 +160,7 @@ fn too_late(ran: Ran, detail: &'static str) -> Fault {
 /// The timer is set only once `sent` is found waiting, and one timer serves all tries.
 async fn until(
     ends: Instant,
-    mut timer: Pin<&mut Option<Sleep>>,
+    timer: &mut Timer,
     mut sent: Pin<&mut impl Future<Output = Result<Reply, Fault>>>,
 ) -> Option<Result<Reply, Fault>> {
     let mut set = false;
@@ -168,30 +170,34 @@ async fn until(
         }
         if !set {
             set = true;
-            reset(timer.as_mut(), ends);
+            reset(timer, ends);
         }
-        timer.as_mut().as_pin_mut().map_or(Poll::Pending, |timer| timer.poll(cx).map(|()| None))
+        let timer = timer.as_mut().map(Pin::as_mut);
+        timer.map_or(Poll::Pending, |timer| timer.poll(cx).map(|()| None))
     })
     .await
 }
 
 /// Waits until `resume`, and reads meanwhile what is left of the reply that is not used, so that
 /// its connection is not lost.
-async fn rest(resume: Instant, mut timer: Pin<&mut Option<Sleep>>, unused: Result<Reply, Fault>) {
+async fn rest(resume: Instant, timer: &mut Timer, unused: Result<Reply, Fault>) {
     if let Ok(reply) = unused {
         // Whatever it was, nobody wants it.
         drop(timeout_at(resume, reply.data.collect(LEFTOVER_BYTES)).await);
     }
-    reset(timer.as_mut(), resume);
-    if let Some(timer) = timer.as_pin_mut() {
+    reset(timer, resume);
+    if let Some(timer) = timer {
         timer.await;
     }
 }
 
-fn reset(mut timer: Pin<&mut Option<Sleep>>, ends: Instant) {
-    match timer.as_mut().as_pin_mut() {
-        Some(timer) => timer.reset(ends),
-        None => timer.set(Some(sleep_until(ends))),
+/// The timer of a call, made when it is first needed.
+type Timer = Option<Pin<Box<Sleep>>>;
+
+fn reset(timer: &mut Timer, ends: Instant) {
+    match timer {
+        Some(timer) => timer.as_mut().reset(ends),
+        None => *timer = Some(Box::pin(sleep_until(ends))),
     }
 }
 

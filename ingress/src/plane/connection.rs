@@ -1,7 +1,13 @@
 //! One connection: which version of HTTP it speaks, and its life until it ends or the gateway
 //! drains.
 
-use std::{convert::Infallible, future::Future, pin::pin, rc::Rc, time::Duration};
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::Poll,
+    time::Duration,
+};
 
 use hyper::{
     body::Incoming,
@@ -30,10 +36,10 @@ pub(crate) async fn serve(core: Rc<Core>, socket: TcpStream, peer: Peer, open: O
     drop(socket.set_nodelay(true));
     let Some(http2) = speaks_http2(&socket).await else { return };
     let peer = Rc::new(peer);
-    let draining = Rc::clone(&core);
+    let ours = Rc::clone(&core);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let (core, peer) = (Rc::clone(&core), Rc::clone(&peer));
-        async move { Ok::<_, Infallible>(steps::serve(core, peer, request).await) }
+        // Boxed, or hyper would move all of it from place to place.
+        Box::pin(steps::serve(Rc::clone(&core), Rc::clone(&peer), request))
     });
     if http2 {
         let mut builder = http2::Builder::new(Local);
@@ -45,10 +51,10 @@ pub(crate) async fn serve(core: Rc<Core>, socket: TcpStream, peer: Peer, open: O
             .keep_alive_timeout(Duration::from_secs(20));
         let connection = builder.serve_connection(TokioIo::new(socket), service);
         let mut connection = pin!(connection);
-        let drained = pin!(draining.drained());
-        until(connection.as_mut(), drained).await;
-        connection.as_mut().graceful_shutdown();
-        drop(connection.await);
+        if !until(connection.as_mut(), &ours).await {
+            connection.as_mut().graceful_shutdown();
+            drop(connection.await);
+        }
     } else {
         let mut builder = http1::Builder::new();
         builder
@@ -58,25 +64,30 @@ pub(crate) async fn serve(core: Rc<Core>, socket: TcpStream, peer: Peer, open: O
             .max_headers(HEADERS);
         let connection = builder.serve_connection(TokioIo::new(socket), service).with_upgrades();
         let mut connection = pin!(connection);
-        let drained = pin!(draining.drained());
-        if until(connection.as_mut(), drained).await {
-            return;
+        if !until(connection.as_mut(), &ours).await {
+            connection.as_mut().graceful_shutdown();
+            drop(connection.await);
         }
-        connection.as_mut().graceful_shutdown();
-        drop(connection.await);
     }
     drop(open);
 }
 
-/// Waits for whichever comes first; true if the connection ended. What a connection ends with is
-/// between the peer and us, and each of its requests has a record of its own.
-async fn until(connection: impl Future, drained: impl Future) -> bool {
-    let (mut connection, mut drained) = (pin!(connection), pin!(drained));
+/// Waits until the connection has ended (true) or the gateway drains. What a connection ends with
+/// is between the peer and us, and each of its requests has a record of its own.
+async fn until(mut connection: impl Future + Unpin, core: &Core) -> bool {
+    let mut drained = pin!(core.drained());
+    let mut told = false;
     std::future::poll_fn(|cx| {
-        if connection.as_mut().poll(cx).is_ready() {
-            return std::task::Poll::Ready(true);
+        if Pin::new(&mut connection).poll(cx).is_ready() {
+            return Poll::Ready(true);
         }
-        drained.as_mut().poll(cx).map(|_| false)
+        // This task is woken for every packet: once it has asked to be woken for a drain, a look
+        // at a flag says whether that is why.
+        if told && !core.drains() {
+            return Poll::Pending;
+        }
+        told = true;
+        drained.as_mut().poll(cx).map(|()| false)
     })
     .await
 }

@@ -2,7 +2,7 @@
 //! arrives here lives and dies here.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     io,
     net::SocketAddr,
     rc::Rc,
@@ -19,7 +19,7 @@ use invokers::Tools;
 use schemas::{Class, Fault, Job};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
 };
 
 use super::{connection, view::View};
@@ -72,7 +72,8 @@ pub(crate) struct Core {
     /// Where its requests are recorded.
     pub(crate) recorder: Rc<Recorder>,
     cores: Arc<Cores>,
-    draining: watch::Receiver<Option<Duration>>,
+    drains: Cell<bool>,
+    drained: Notify,
     ids: RefCell<Ids>,
 }
 
@@ -87,11 +88,17 @@ impl Drop for Open {
 }
 
 impl Core {
-    /// Ends when the gateway drains.
+    /// Whether the gateway drains.
+    pub(crate) fn drains(&self) -> bool {
+        self.drains.get()
+    }
+
+    /// Ends when the gateway drains; [`Core::drains`] says so before that.
     pub(crate) async fn drained(&self) {
-        let mut draining = self.draining.clone();
-        // An error means that the plane is gone, which is a drain too.
-        drop(draining.wait_for(Option::is_some).await);
+        let told = self.drained.notified();
+        if !self.drains() {
+            told.await;
+        }
     }
 
     /// A new request id.
@@ -169,13 +176,14 @@ pub(crate) fn run(start: Start, recorder: Recorder) -> io::Result<usize> {
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())?;
     let random = uuid::Uuid::new_v4().as_u64_pair().0;
-    let Start { index, table, tools, sockets, mut orders, cores, draining } = start;
+    let Start { index, table, tools, sockets, mut orders, cores, mut draining } = start;
     let core = Rc::new(Core {
         index,
         view: View::new(table, tools),
         recorder: Rc::new(recorder),
         cores,
-        draining: draining.clone(),
+        drains: Cell::new(false),
+        drained: Notify::new(),
         ids: RefCell::new(Ids::new(random)),
     });
     let cut_off = runtime.block_on(async {
@@ -196,7 +204,10 @@ pub(crate) fn run(start: Start, recorder: Recorder) -> io::Result<usize> {
                 ticking.tick();
             }
         }));
-        core.drained().await;
+        // An error means that the plane is gone, which is a drain too.
+        drop(draining.wait_for(Option::is_some).await);
+        core.drains.set(true);
+        core.drained.notify_waiters();
         let within = draining.borrow().unwrap_or_default();
         Ok::<_, io::Error>(finish(&core, within).await)
     })?;

@@ -3,6 +3,7 @@
 
 use std::{
     io::Write as _,
+    net::IpAddr,
     sync::{
         Arc,
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
@@ -226,7 +227,7 @@ fn text(record: &Record, clock: &mut Clock, out: &mut Vec<u8>) {
     out.extend_from_slice(record.request_id.as_bytes());
     if let Some(peer) = record.peer {
         out.extend_from_slice(b" peer=");
-        out.extend_from_slice(peer.to_string().as_bytes());
+        address(peer, out);
     }
     if let Some(cause) = &record.cause {
         out.extend_from_slice(b" cause=\"");
@@ -236,8 +237,26 @@ fn text(record: &Record, clock: &mut Clock, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
+/// Appends an address. The commonest form is written by hand, for the same reason as numbers.
+fn address(peer: IpAddr, out: &mut Vec<u8>) {
+    let IpAddr::V4(v4) = peer else {
+        out.extend_from_slice(peer.to_string().as_bytes());
+        return;
+    };
+    for (at, part) in v4.octets().into_iter().enumerate() {
+        if at > 0 {
+            out.push(b'.');
+        }
+        number(u64::from(part), out);
+    }
+}
+
 /// Appends a text in which every byte that could forge a line or a terminal's state is escaped.
 fn visible(text: &str, out: &mut Vec<u8>) {
+    if text.bytes().all(|b| (b' '..0x7f).contains(&b)) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
     for c in text.chars() {
         if c.is_control() {
             out.extend(c.escape_default().map(|c| u8::try_from(c).unwrap_or(b'?')));

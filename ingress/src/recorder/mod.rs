@@ -9,7 +9,7 @@ use std::{
     collections::VecDeque,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use http::{Method, StatusCode, uri::PathAndQuery};
@@ -31,9 +31,15 @@ pub(crate) struct Recorder {
     newest: Arc<Newest>,
     /// The wall clock's reading at a known instant, so that a request reads one clock, not two.
     epoch: Cell<(SystemTime, Instant)>,
+    /// When the next record of a request that went well is kept.
+    keep_next: Cell<Instant>,
 }
 
-/// The newest records of one core, the newest last.
+/// Between two records that are kept of requests that went well: at most 200 a second and core.
+const KEPT_EVERY: Duration = Duration::from_millis(5);
+
+/// The newest records of one core, the newest last. Under load they are a sample; what failed is
+/// kept always.
 #[derive(Debug, Default)]
 pub(crate) struct Newest(Mutex<VecDeque<Record>>);
 
@@ -57,7 +63,13 @@ impl Recorder {
     /// Makes a core's recorder.
     pub(crate) fn new(metrics: Arc<CoreMetrics>, lines: Lines, newest: Arc<Newest>) -> Self {
         let epoch = (SystemTime::now(), Instant::now());
-        Self { metrics, lines: RefCell::new(lines), newest, epoch: Cell::new(epoch) }
+        Self {
+            metrics,
+            lines: RefCell::new(lines),
+            newest,
+            epoch: Cell::new(epoch),
+            keep_next: Cell::new(epoch.1),
+        }
     }
 
     /// The core's counters.
@@ -129,8 +141,8 @@ impl Trace {
                 attempts: 0,
                 bytes_in: 0,
                 bytes_out: 0,
-                head_after: std::time::Duration::ZERO,
-                took: std::time::Duration::ZERO,
+                head_after: Duration::ZERO,
+                took: Duration::ZERO,
             },
             recorder,
         })
@@ -163,6 +175,10 @@ impl Drop for Trace {
         recorder.metrics.in_flight.sub(1);
         recorder.metrics.count(self.series, &self.record);
         recorder.lines.borrow_mut().add(&self.record, now);
+        if self.record.class.is_none() && now < recorder.keep_next.get() {
+            return;
+        }
+        recorder.keep_next.set(now + KEPT_EVERY);
         let spare = Record {
             request_id: http::HeaderValue::from_static(""),
             target: None,

@@ -1,10 +1,13 @@
 //! What the tests of routes share: a few words to write routes and requests with.
 
+mod behind;
 mod encodings;
 mod equal_ranks;
 mod explained;
+mod head;
 mod naive;
-mod rules;
+mod page;
+mod random;
 
 use std::{
     collections::HashMap,
