@@ -45,8 +45,8 @@ pub(crate) async fn serve<'t>(
         let about = event.attributes().map(About::of);
         let made = prepare(core, asked, event, choose, trace).map_err(|refused| {
             let detail = format!("event {index} of the batch: {}", refused.fault.detail);
-            let fault = Fault { detail: detail.into(), ..refused.fault };
-            Refused { fault, event: about.clone(), ..refused }
+            let fault = Box::new(Fault { detail: detail.into(), ..*refused.fault });
+            Refused { fault, event: about.clone().map(Box::new), ..refused }
         })?;
         abouts.extend(about);
         ready.push(made);

@@ -278,7 +278,7 @@ impl Changes {
     }
 
     /// Makes the changes: remove, set, add.
-    pub(crate) fn apply(self: Box<Self>, headers: &mut HeaderMap) {
+    pub(crate) fn apply(self, headers: &mut HeaderMap) {
         for name in self.remove {
             headers.remove(name);
         }

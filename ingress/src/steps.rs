@@ -37,16 +37,17 @@ pub(crate) struct Peer {
 
 /// A request that is not served, and why.
 pub(crate) struct Refused {
-    pub(crate) fault: Fault,
+    /// Boxed, as is the rest: a result is moved about at the size of its larger half.
+    pub(crate) fault: Box<Fault>,
     /// The event that it was about, if that much is known.
-    pub(crate) event: Option<About>,
+    pub(crate) event: Option<Box<About>>,
     /// The methods that would be served.
     pub(crate) allow: Option<HeaderValue>,
 }
 
 impl From<Fault> for Refused {
     fn from(fault: Fault) -> Self {
-        Self { fault, event: None, allow: None }
+        Self { fault: Box::new(fault), event: None, allow: None }
     }
 }
 
@@ -86,7 +87,7 @@ pub(crate) async fn serve(
         trace.failed(&refused.fault);
         let attempts = trace.record.attempts;
         let mut answer =
-            answer::fault(&refused.fault, refused.event.as_ref(), attempts, &request_id);
+            answer::fault(&refused.fault, refused.event.as_deref(), attempts, &request_id);
         if let Some(allow) = refused.allow {
             answer.headers_mut().insert(header::ALLOW, allow);
         }
@@ -238,7 +239,8 @@ async fn steps(
     let mut reply = match attempted.result {
         Ok(reply) => reply,
         Err(fault) => {
-            return Err(Refused { fault: of_body(fault), event: about, allow: None });
+            let event = about.map(Box::new);
+            return Err(Refused { event, ..of_body(fault).into() });
         }
     };
 
@@ -340,7 +342,7 @@ fn handshake(core: &Core, peer: &Peer, asked: &Asked<'_>) -> Option<Answer> {
 
 fn choose<'t>(door: &Door<'t>, event: Option<&Attributes>) -> Result<Chosen<'t>, Refused> {
     door.choose(event).ok_or_else(|| Refused {
-        event: event.map(About::of),
+        event: event.map(|event| Box::new(About::of(event))),
         ..Fault::new(Class::NotFound, "no route here takes this event")
             .code("no_route_for_event")
             .into()

@@ -1,9 +1,10 @@
-//! What is promised when the server dies: a 202 is true, and nothing needs a restart.
+//! What is promised when the server goes away: a 202 is true, and nothing needs a restart.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -44,59 +45,70 @@ fn while_the_server_is_away_the_answer_is_503_at_once_and_then_202_again() {
     }
 }
 
+/// What publishers have met so far.
+#[derive(Default)]
+struct Met {
+    taken: AtomicUsize,
+    refused: AtomicUsize,
+    enough: AtomicBool,
+}
+
+/// Publishes until it has been enough; gives back each body that was taken, with its number.
+fn publish_all(address: SocketAddr, worker: usize, met: &Met) -> Vec<(String, u64)> {
+    let mut client = Client::connect(address);
+    let mut told = Vec::new();
+    for count in 0.. {
+        if met.enough.load(Ordering::Relaxed) {
+            break;
+        }
+        let body = format!("{worker}-{count}");
+        let answer = client.round_trip(request("POST", "/in", &[], body.as_bytes()));
+        match answer.status {
+            202 => {
+                let receipt = answer.json();
+                assert_eq!(receipt["ack"], "published", "{receipt}");
+                told.push((body, receipt["receipt"]["sequence"].as_u64().unwrap()));
+                met.taken.fetch_add(1, Ordering::Relaxed);
+            }
+            503 | 504 => {
+                met.refused.fetch_add(1, Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(5));
+            }
+            status => panic!("{status}: {}", answer.text()),
+        }
+    }
+    told
+}
+
+/// The server is ended in good order, as a kill may lose what servers before 2.10.23 have
+/// acknowledged; that is said in docs/nats.md and is not the gateway's to promise.
 #[test]
-fn every_202_is_in_the_stream_although_the_server_is_killed_under_load() {
+fn every_202_is_in_the_stream_although_the_server_goes_away_under_load() {
     let mut server = Server::start();
     server.add_stream("ORDERS", &["orders.>"]);
     let gateway =
         gateway(&server, "  - { name: all, match: { path: /in }, to: orders/orders.x }\n");
-    let stop = Arc::new(AtomicBool::new(false));
+    let met = Arc::new(Met::default());
     let workers: Vec<_> = (0..8)
         .map(|worker| {
-            let (address, stop) = (gateway.address(), Arc::clone(&stop));
-            thread::spawn(move || {
-                let mut client = Client::connect(address);
-                let mut told = Vec::new();
-                let (mut refused, mut count) = (0, 0);
-                while !stop.load(Ordering::Relaxed) {
-                    count += 1;
-                    let body = format!("{worker}-{count}");
-                    let answer = client.round_trip(request("POST", "/in", &[], body.as_bytes()));
-                    match answer.status {
-                        202 => {
-                            let receipt = answer.json();
-                            assert_eq!(receipt["ack"], "published", "{receipt}");
-                            told.push((body, receipt["receipt"]["sequence"].as_u64().unwrap()));
-                        }
-                        503 | 504 => {
-                            refused += 1;
-                            thread::sleep(Duration::from_millis(5));
-                        }
-                        status => panic!("{status}: {}", answer.text()),
-                    }
-                }
-                (told, refused)
-            })
+            let (address, met) = (gateway.address(), Arc::clone(&met));
+            thread::spawn(move || publish_all(address, worker, &met))
         })
         .collect();
+    let more = |count: &AtomicUsize, what: &str| {
+        let wanted = count.load(Ordering::Relaxed) + 50;
+        eventually(what, || (count.load(Ordering::Relaxed) >= wanted).then_some(()));
+    };
     for _ in 0..3 {
-        thread::sleep(Duration::from_millis(400));
-        server.kill();
-        thread::sleep(Duration::from_millis(200));
+        more(&met.taken, "events are taken");
+        server.stop();
+        more(&met.refused, "somebody notices that the server is away");
         server.restart();
     }
-    thread::sleep(Duration::from_millis(400));
-    stop.store(true, Ordering::Relaxed);
+    more(&met.taken, "events are taken again");
+    met.enough.store(true, Ordering::Relaxed);
 
-    let (mut told, mut refused) = (Vec::new(), 0);
-    for worker in workers {
-        let (mut of_one, refused_of_one) = worker.join().unwrap();
-        told.append(&mut of_one);
-        refused += refused_of_one;
-    }
-    assert!(refused > 0, "the server was away and nobody noticed");
-    assert!(told.len() > 100, "only {} were taken", told.len());
-    // The numbers are compared with what lies in the stream now, after the last kill.
+    let told: Vec<_> = workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect();
     let stored = server.stream_bodies("ORDERS");
     for (body, sequence) in &told {
         assert_eq!(stored.get(sequence), Some(body), "a 202 was not true");

@@ -1,9 +1,9 @@
 //! What the caller is told when the service does not do its part.
 
-use std::{net::TcpListener, time::Duration};
+use std::{net::TcpListener, sync::mpsc};
 
 use super::{through, through_with};
-use crate::support::{Gateway, Peer, free_port, noise};
+use crate::support::{Gateway, PATIENCE, Peer, free_port, noise};
 
 #[test]
 fn a_service_that_is_not_there_is_502_and_safe_to_repeat() {
@@ -144,11 +144,16 @@ fn a_gateway_whose_service_was_away_finds_it_again() {
 
 #[test]
 fn a_pooled_connection_that_died_is_no_failure_of_the_next_request() {
-    let peer = Peer::start(|exchange| {
+    let (noticed, notice) = mpsc::sync_channel(1);
+    let peer = Peer::start(move |exchange| {
         let seen = exchange.read();
         exchange.answer(200, &[], seen.body);
-        // Says that the connection lives on, and ends it.
+        // Says that the connection lives on, ends it, and sees the gateway end its side. The race
+        // of the two is not what is tested.
+        exchange.wire.finish();
+        exchange.wire.rest();
         exchange.close();
+        noticed.send(()).unwrap();
     });
     let gateway: Gateway = through_with(&[&peer.url()], "    policy: { retry: { attempts: 1 } }\n");
     let mut client = gateway.client();
@@ -156,7 +161,7 @@ fn a_pooled_connection_that_died_is_no_failure_of_the_next_request() {
         let body = format!("round {round}");
         let request = crate::support::gateway::request("POST", "/", &[], body.as_bytes());
         assert_eq!(client.round_trip(request).text(), body);
-        // Time for the end to arrive, so that the race is not what is tested.
-        std::thread::sleep(Duration::from_millis(20));
+        notice.recv_timeout(PATIENCE).expect("the gateway ends its side too");
     }
+    assert_eq!(peer.connections(), 10);
 }

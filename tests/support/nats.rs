@@ -13,7 +13,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{PATIENCE, eventually, free_port};
+use super::{PATIENCE, eventually, free_port, shell};
 
 /// Where the inboxes of this client are.
 const INBOX: &str = "_INBOX.test.";
@@ -85,7 +85,15 @@ impl Server {
         });
     }
 
-    /// Ends it as a power cut would (SIGKILL).
+    /// Ends it in good order: it writes what it has acknowledged.
+    pub(crate) fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            shell::signal("TERM", child.id());
+            eventually("nats-server ends", || child.try_wait().unwrap());
+        }
+    }
+
+    /// Ends it with SIGKILL.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();

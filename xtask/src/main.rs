@@ -38,7 +38,7 @@ const CHORES: [Chore; 9] = [
     },
     Chore {
         name: "test",
-        usage: "[--group unit|whole]",
+        usage: "[--group unit|doc|whole]",
         about: "runs every test, with real brokers; installs with apt-get what they need",
         run: test::run,
     },

@@ -168,6 +168,11 @@ fn escape(label: &str) -> String {
     label.replace('\\', r"\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
+/// Takes one number out of a series.
+type OfSeries = fn(&Series) -> u64;
+/// Takes one number out of a core's counters.
+type OfCore = fn(&CoreMetrics) -> u64;
+
 /// Prints all cores' counters together, in the Prometheus text format 0.0.4.
 pub(crate) fn print(table: &Table, cores: &[&CoreMetrics]) -> String {
     let labels = labels(table);
@@ -209,10 +214,10 @@ pub(crate) fn print(table: &Table, cores: &[&CoreMetrics]) -> String {
             }
         }
     }
-    let plain: [(&str, &str, &dyn Fn(&Series) -> u64); 3] = [
-        ("gusset_retries_total", "Tries beyond the first.", &|series| series.retries.get()),
-        ("gusset_request_bytes_total", "Bytes of request bodies.", &|series| series.bytes_in.get()),
-        ("gusset_response_bytes_total", "Bytes of answers' bodies.", &|series| {
+    let plain: [(&str, &str, OfSeries); 3] = [
+        ("gusset_retries_total", "Tries beyond the first.", |series| series.retries.get()),
+        ("gusset_request_bytes_total", "Bytes of request bodies.", |series| series.bytes_in.get()),
+        ("gusset_response_bytes_total", "Bytes of answers' bodies.", |series| {
             series.bytes_out.get()
         }),
     ];
@@ -220,7 +225,7 @@ pub(crate) fn print(table: &Table, cores: &[&CoreMetrics]) -> String {
         say(format_args!("# HELP {name} {help}"));
         say(format_args!("# TYPE {name} counter"));
         for (id, label) in &used {
-            say(format_args!("{name}{{{label}}} {}", sum(*id, of)));
+            say(format_args!("{name}{{{label}}} {}", sum(*id, &of)));
         }
     }
     let histogram = "gusset_request_duration_seconds";
@@ -238,13 +243,13 @@ pub(crate) fn print(table: &Table, cores: &[&CoreMetrics]) -> String {
         say(format_args!("{histogram}_sum{{{label}}} {}.{:06}", us / 1_000_000, us % 1_000_000));
         say(format_args!("{histogram}_count{{{label}}} {below}"));
     }
-    let whole: [(&str, &str, &str, &dyn Fn(&CoreMetrics) -> u64); 4] = [
-        ("gusset_connections_total", "counter", "Connections accepted.", &|core| {
+    let whole: [(&str, &str, &str, OfCore); 4] = [
+        ("gusset_connections_total", "counter", "Connections accepted.", |core| {
             core.accepted.get()
         }),
-        ("gusset_connections_open", "gauge", "Connections open.", &|core| core.open.get()),
-        ("gusset_requests_in_flight", "gauge", "Requests under way.", &|core| core.in_flight.get()),
-        ("gusset_log_lines_lost_total", "counter", "Access log lines that nobody read.", &|core| {
+        ("gusset_connections_open", "gauge", "Connections open.", |core| core.open.get()),
+        ("gusset_requests_in_flight", "gauge", "Requests under way.", |core| core.in_flight.get()),
+        ("gusset_log_lines_lost_total", "counter", "Access log lines that nobody read.", |core| {
             core.lines_lost.get()
         }),
     ];

@@ -96,7 +96,7 @@ fn a_service_that_fails_says_so_in_its_status_and_nobody_at_all_is_told_at_once(
         ));
         assert_eq!(reply.data.whole().unwrap(), "no such order");
 
-        let asked = tokio::time::timeout(Duration::from_secs(1), lane.call(request("nobody", "")));
+        let asked = tokio::time::timeout(Duration::from_secs(5), lane.call(request("nobody", "")));
         let fault = asked.await.expect("at once").unwrap_err();
         assert_eq!((fault.class, fault.ran), (Class::NoResponders, Ran::No));
     });
