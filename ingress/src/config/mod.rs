@@ -1,4 +1,4 @@
-//! The configuration: one dialect, read from files into a [`Table`](crate::Table).
+//! The configuration: one dialect, read from files into a [`Table`].
 //!
 //! [`parse`] is pure: text in, a checked table or all that is wrong out. It opens no connection
 //! and reads no file, no variable and no clock. The way of a file: `yaml.rs` and `node.rs`

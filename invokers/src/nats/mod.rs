@@ -1,6 +1,6 @@
 //! NATS, core and JetStream.
 //!
-//! A lane owns one connection ([`link`], [`session`]). A call becomes a message and is published
+//! A lane owns one connection (`link.rs`, `session.rs`). A call becomes a message and is published
 //! and confirmed, sent and replied to, or stored by JetStream and acknowledged, by what its `ack`
 //! and the upstream's `jetstream` say. docs/nats.md tells users what each of these promises.
 
