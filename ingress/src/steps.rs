@@ -136,7 +136,6 @@ async fn steps(
     trace: &mut Trace,
 ) -> Result<Served, Refused> {
     // 2. Match the head: the door.
-    let glance = asked.glance;
     one_host(&asked)?;
     if let Some(answer) = handshake(core, peer, &asked) {
         return Ok(answer.into());
@@ -147,11 +146,11 @@ async fn steps(
     // the door's routes takes may pass, and the limits of the route itself come once it is known.
     let by_head = if door.by_event() { None } else { Some(choose(&door, None)?) };
     let limits = by_head.as_ref().map_or_else(|| door.widest(), |only| Limits::of(only.route));
-    admit(glance, limits)?;
+    admit(asked.glance, limits)?;
 
     // 4. Decode: what it carries, as far as anything needs to know; then the one route. What is rare
     // is boxed here and below: a future is moved about at its full size.
-    let announced = if glance.event {
+    let announced = if asked.glance.event {
         decode::announced(&asked.parts.headers)?
     } else {
         Announced::Head(Context::Plain)
@@ -213,7 +212,7 @@ async fn steps(
             }
         };
         let limits = Limits::of(chosen.route);
-        admit(glance, limits)?;
+        admit(asked.glance, limits)?;
         let data = guard(event.data, chosen.route, limits.event as u64);
         (chosen, Event { data, ..event })
     };

@@ -9,9 +9,9 @@ use std::{
 
 use http::Method;
 use schemas::{Call, Class, EndpointId, Fault, Ran, Reply, Verdict};
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use crate::{On, OnName, Policy, backoff, keep::Kept};
+use crate::{On, OnName, Policy, backoff, keep::Kept, timer::Timer};
 
 /// What came of a call.
 #[derive(Debug)]
@@ -37,9 +37,7 @@ pub async fn attempt(
     let deadline = Instant::from_std(call.deadline);
     let idempotent = policy.idempotent.unwrap_or_else(|| is_idempotent(&call.head.method));
     let kept = Kept::of(&mut call, &policy.retry).await;
-    // Boxed: a timer is aligned so widely that every future around it would be, and widely aligned
-    // memory is slow to get.
-    let mut timer = None;
+    let mut timer = Timer::default();
     let mut ran = Ran::No;
     let mut attempts = 0;
     loop {
@@ -170,10 +168,9 @@ async fn until(
         }
         if !set {
             set = true;
-            reset(timer, ends);
+            timer.set(ends);
         }
-        let timer = timer.as_mut().map(Pin::as_mut);
-        timer.map_or(Poll::Pending, |timer| timer.poll(cx).map(|()| None))
+        timer.poll(cx).map(|()| None)
     })
     .await
 }
@@ -185,20 +182,8 @@ async fn rest(resume: Instant, timer: &mut Timer, unused: Result<Reply, Fault>) 
         // Whatever it was, nobody wants it.
         drop(timeout_at(resume, reply.data.collect(LEFTOVER_BYTES)).await);
     }
-    reset(timer, resume);
-    if let Some(timer) = timer {
-        timer.await;
-    }
-}
-
-/// The timer of a call, made when it is first needed.
-type Timer = Option<Pin<Box<Sleep>>>;
-
-fn reset(timer: &mut Timer, ends: Instant) {
-    match timer {
-        Some(timer) => timer.as_mut().reset(ends),
-        None => *timer = Some(Box::pin(sleep_until(ends))),
-    }
+    timer.set(resume);
+    poll_fn(|cx| timer.poll(cx)).await;
 }
 
 #[cfg(test)]

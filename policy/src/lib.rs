@@ -9,6 +9,7 @@ mod config;
 mod guard;
 mod keep;
 mod tee;
+mod timer;
 mod tunnel;
 
 pub use attempt::{Attempted, attempt};

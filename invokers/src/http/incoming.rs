@@ -70,6 +70,13 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 /// Removes them, and those that `Connection` names. A connection that has `switched` keeps
 /// `Upgrade`, which says to what.
 fn remove_hop_by_hop(headers: &mut HeaderMap, switched: bool) {
+    // What nearly every service says of its connection names no header.
+    if headers.get_all(header::CONNECTION).iter().eq(["keep-alive"])
+        && headers.keys().filter(|name| is_hop_by_hop(name)).count() == 1
+    {
+        headers.remove(header::CONNECTION);
+        return;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
