@@ -1,12 +1,13 @@
 //! What the pages say is true: their configurations load, and their links lead somewhere.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use crate::support::{files, read, root, shell};
 
-/// README and every page of docs/.
-fn pages() -> Vec<std::path::PathBuf> {
-    let mut pages = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
+/// The pages at the top and every page of docs/.
+fn pages() -> Vec<PathBuf> {
+    let mut pages =
+        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|page| root().join(page)).to_vec();
     pages.extend(files("docs", ".md"));
     pages.extend(files("docs/decisions", ".md"));
     pages
@@ -49,7 +50,7 @@ fn every_whole_configuration_of_the_pages_passes_check() {
             count += 1;
         }
     }
-    assert!(count >= 3, "only {count} configurations were found");
+    assert!(count >= 6, "only {count} configurations were found");
 }
 
 #[test]
@@ -64,6 +65,15 @@ fn every_relative_link_of_the_pages_leads_to_a_file() {
             let file = page.parent().unwrap().join(target);
             assert!(file.exists(), "{} links to {target}, which is not there", page.display());
         }
+    }
+}
+
+#[test]
+fn the_readme_leads_to_every_page() {
+    let readme = read("README.md");
+    for page in files("docs", ".md") {
+        let path = page.strip_prefix(root()).unwrap().display().to_string();
+        assert!(readme.contains(&format!("]({path})")), "README.md has no link to {path}");
     }
 }
 

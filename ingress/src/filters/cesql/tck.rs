@@ -1,5 +1,6 @@
-//! The conformance suite of CESQL, as the CloudEvents project publishes it. `GUSSET_VECTORS` names
-//! the folder that holds `cesql-tck`.
+//! The conformance suite of CESQL, as the CloudEvents project publishes it. It is no
+//! part of this repository: `GUSSET_VECTORS` names the folder that holds `cesql-tck`. Without it the
+//! test says so and returns.
 
 use std::{env, fs, path::PathBuf};
 
@@ -72,17 +73,11 @@ fn wrong(case: &Yaml) -> Option<String> {
 
 #[test]
 fn every_case_of_the_conformance_suite_passes() {
-    let (folder, required) = match env::var_os("GUSSET_VECTORS") {
-        Some(folder) => (PathBuf::from(folder), true),
-        None => {
-            (PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors")), false)
-        }
+    let Some(folder) = env::var_os("GUSSET_VECTORS").map(PathBuf::from) else {
+        println!("skipped: set GUSSET_VECTORS");
+        return;
     };
     let folder = folder.join("cesql-tck");
-    if !required && !folder.is_dir() {
-        println!("skipped: no conformance suite in {}; set GUSSET_VECTORS", folder.display());
-        return;
-    }
     let mut cases = 0;
     let mut failures = Vec::new();
     for file in fs::read_dir(&folder).expect("GUSSET_VECTORS has a folder cesql-tck") {
