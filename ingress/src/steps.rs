@@ -1,14 +1,13 @@
 //! A request in ten steps. One reads here what happens, and in which order.
 
 use std::{
-    borrow::Cow, convert::Infallible, net::SocketAddr, panic::AssertUnwindSafe, rc::Rc, sync::Arc,
-    time::Duration,
+    borrow::Cow, net::SocketAddr, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Duration,
 };
 
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use hyper::body::Incoming;
-use schemas::{Attributes, Body, BodyError, Class, Context, Event, Fault, Format, Mode};
+use schemas::{Attributes, Body, BodyError, Class, Context, Event, Fault, Format, Mode, Tunnel};
+use tokio::sync::oneshot;
 
 use crate::{
     Action, Destination, Route,
@@ -55,8 +54,9 @@ impl From<Fault> for Refused {
 pub(crate) async fn serve(
     core: Rc<Core>,
     peer: Rc<Peer>,
-    mut request: Request<Incoming>,
-) -> Result<Response<Outgoing>, Infallible> {
+    request: Request<Body>,
+    tunnel: Option<oneshot::Receiver<Tunnel>>,
+) -> Response<Outgoing> {
     // 1. Arrive: an id, a clock, a record.
     let glance = Glance::of(request.headers());
     let request_id = request_id(&core, &request, glance);
@@ -69,9 +69,8 @@ pub(crate) async fn serve(
     );
     let head_alone = request.method() == Method::HEAD;
     let upgrade = if glance.upgrade { hop::upgrade(request.headers()) } else { None };
-    let upgrade = upgrade.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
+    let upgrade = upgrade.zip(tunnel);
     let (parts, body) = request.into_parts();
-    let body = Body::incoming(body, None);
     let asked = Asked { parts, request_id: &request_id, arrived: trace.arrived, glance };
 
     // 2 to 9 may panic only by a fault of ours; then this request fails, and no other.
@@ -98,13 +97,37 @@ pub(crate) async fn serve(
     // 10. Record: written when the answer's last byte has gone.
     let (head, body) = served.answer.into_parts();
     trace.head(head.status);
-    if let Some(Tunnel { caller, upstream }) = served.tunnel {
+    if let Some(Joins { caller, upstream }) = served.tunnel {
         tunnel::join(caller, upstream, served.idle, trace);
-        return Ok(Response::from_parts(head, Outgoing::nothing()));
+        return Response::from_parts(head, Outgoing::nothing());
     }
     let silent = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let body = Outgoing::new(body, served.idle, trace);
-    Ok(Response::from_parts(head, if head_alone || silent { body.head_alone() } else { body }))
+    Response::from_parts(head, if head_alone || silent { body.head_alone() } else { body })
+}
+
+/// Answers a request whose head was not read, so that nothing else is known of it.
+pub(crate) fn refuse(
+    core: &Core,
+    peer: &Peer,
+    class: Class,
+    detail: &'static str,
+) -> Response<Outgoing> {
+    let request_id = core.next_id();
+    let mut trace = Trace::start(
+        Rc::clone(&core.recorder),
+        request_id.clone(),
+        Method::default(),
+        None,
+        Some(peer.address.ip()),
+    );
+    let fault = Fault::new(class, detail);
+    trace.failed(&fault);
+    let mut answer = answer::fault(&fault, None, 0, &request_id);
+    answer.headers_mut().insert(answer::REQUEST_ID, request_id);
+    let (head, body) = answer.into_parts();
+    trace.head(head.status);
+    Response::from_parts(head, Outgoing::new(body, Duration::MAX, trace))
 }
 
 /// An answer, and the tunnel that it opens.
@@ -112,12 +135,13 @@ struct Served {
     answer: Answer,
     /// How long the answer's body may stand still.
     idle: Duration,
-    tunnel: Option<Tunnel>,
+    tunnel: Option<Joins>,
 }
 
-struct Tunnel {
-    caller: hyper::upgrade::OnUpgrade,
-    upstream: hyper::upgrade::OnUpgrade,
+/// The two halves of a tunnel.
+struct Joins {
+    caller: oneshot::Receiver<Tunnel>,
+    upstream: Tunnel,
 }
 
 impl From<Answer> for Served {
@@ -126,7 +150,7 @@ impl From<Answer> for Served {
     }
 }
 
-type Upgrade = Option<(HeaderValue, hyper::upgrade::OnUpgrade)>;
+type Upgrade = Option<(HeaderValue, oneshot::Receiver<Tunnel>)>;
 
 async fn steps(
     core: &Rc<Core>,
@@ -250,7 +274,7 @@ async fn steps(
         trace.record.class = Some(class);
     }
     let tunnel = match (reply.upgrade.take(), upgrade) {
-        (Some(upstream), Some((_, caller))) => Some(Tunnel { caller, upstream }),
+        (Some(upstream), Some((_, caller))) => Some(Joins { caller, upstream }),
         _ => None,
     };
     if target.reply_format != Format::Auto {
@@ -264,7 +288,7 @@ async fn steps(
 }
 
 /// The request's id: the caller's, if it is fit to stand in a log, else a new one.
-fn request_id(core: &Core, request: &Request<Incoming>, glance: Glance) -> HeaderValue {
+fn request_id(core: &Core, request: &Request<Body>, glance: Glance) -> HeaderValue {
     if glance.request_id
         && let Some(id) = request.headers().get(answer::REQUEST_ID)
         && (1..=128).contains(&id.len())

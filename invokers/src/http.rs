@@ -1,14 +1,14 @@
 //! HTTP services: the request goes on as it is, or as a CloudEvent in the mode that is asked for
 //! (CloudEvents HTTP Protocol Binding 1.0.2).
 //!
-//! The common request passes through untouched: its headers and its body are moved, not copied,
-//! and what a hop must change is changed in place (`outgoing.rs`, `incoming.rs`).
+//! The common request passes through untouched: its headers are written as they are, its body is
+//! moved, and what concerns a hop is decided where it is written (`client/exchange.rs`).
 
 mod format;
 mod incoming;
 mod outgoing;
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use futures_util::future::LocalBoxFuture;
 use http::Method;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Tools,
-    client::{CONNECT_TIMEOUT, Client, Failed, Origin},
+    client::{CONNECT_TIMEOUT, Client, Failed, Head, Origin},
     probe::Probed,
     tls::Tls,
 };
@@ -127,13 +127,23 @@ impl Lane {
             Ok(line) => line,
             Err(fault) => return Err(fault.unsent(written.undo(call))),
         };
-        let (id, upgrade) = (line.id, call.upgrade.is_some());
-        let (request, taken) = outgoing::request(&mut call, line.origin)?;
-        match self.client.send(line, request, call.deadline).await {
-            Ok(response) => incoming::reply(response, id, upgrade),
+        let id = line.id;
+        let mut data = mem::take(&mut call.event.data);
+        let head = Head {
+            method: &call.head.method,
+            path: &outgoing::path(&call.head.uri, &line.origin.base)?,
+            headers: &call.head.headers,
+            upgrade: call.upgrade.as_ref(),
+        };
+        match self.client.send(line, &head, &mut data, call.deadline).await {
+            Ok(answered) => {
+                let upgrade = call.upgrade.is_some();
+                http1::recycle(mem::take(&mut call.head.headers));
+                incoming::reply(answered, id, upgrade)
+            }
             Err(Failed::Sent(fault)) => Err(fault.at(id)),
-            Err(Failed::Unsent(request, fault)) => {
-                taken.put_back(&mut call, *request);
+            Err(Failed::Unsent(fault)) => {
+                call.event.data = data;
                 Err(fault.at(id).unsent(written.undo(call)))
             }
         }

@@ -15,6 +15,7 @@ pub mod record;
 pub mod reply;
 pub mod secret;
 pub mod template;
+pub mod tunnel;
 pub mod units;
 
 pub use address::{Address, Name};
@@ -27,3 +28,4 @@ pub use record::Record;
 pub use reply::{Ack, Guarantee, Receipt, Reply, ReplyHead, Verdict};
 pub use secret::{FileRef, Reveal, Revealed, Secret};
 pub use template::{Grammar, Template, Values};
+pub use tunnel::{Duplex, Tunnel};

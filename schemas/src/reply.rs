@@ -1,11 +1,10 @@
 //! What came back from a function or a broker, and what the kind thinks of it.
 
 use http::{HeaderMap, StatusCode};
-use hyper::upgrade::OnUpgrade;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Body, Class, Ran};
+use crate::{Body, Class, Ran, Tunnel};
 
 /// An answer. The waiting caller gets it unchanged; retry, breaker, metrics and outbox read only
 /// its verdict.
@@ -21,7 +20,7 @@ pub struct Reply {
     /// `head` and `data` are not used.
     pub receipt: Option<Box<Receipt>>,
     /// The upstream's half of a connection that has changed protocol (status 101).
-    pub upgrade: Option<OnUpgrade>,
+    pub upgrade: Option<Tunnel>,
     /// The endpoint that answered.
     pub endpoint: Option<crate::EndpointId>,
 }

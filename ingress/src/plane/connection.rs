@@ -2,32 +2,36 @@
 //! drains.
 
 use std::{
-    future::Future,
+    convert::Infallible,
     pin::{Pin, pin},
     rc::Rc,
     task::Poll,
     time::Duration,
 };
 
-use hyper::{
-    body::Incoming,
-    server::conn::{http1, http2},
-    service::service_fn,
-};
+use futures_util::FutureExt as _;
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use schemas::{Body, Class, Tunnel};
+use tokio::{net::TcpStream, sync::oneshot};
 
-use super::core::{Core, Open};
-use crate::steps::{self, Peer};
+use super::{
+    core::{Core, Open},
+    http1::{self, Service},
+};
+use crate::{
+    outgoing::Outgoing,
+    steps::{self, Peer},
+};
 
 /// What a client of HTTP/2 with prior knowledge sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How long the head of a request may take to arrive.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes of a head that are read at most, request line and headers together.
-const HEAD_BYTES: usize = 96 << 10;
-/// Headers that are read at most.
-const HEADERS: usize = 200;
+/// How long a new connection may say nothing.
+const FIRST_BYTE: Duration = Duration::from_secs(10);
+/// What is read of a head.
+const LIMITS: ::http1::Limits =
+    ::http1::Limits { head_bytes: 96 << 10, target_bytes: 60 << 10, fields: 200 };
 /// Requests that one HTTP/2 connection may have under way.
 const STREAMS: u32 = 100;
 
@@ -36,17 +40,19 @@ pub(crate) async fn serve(core: Rc<Core>, socket: TcpStream, peer: Peer, open: O
     drop(socket.set_nodelay(true));
     let Some(http2) = speaks_http2(&socket).await else { return };
     let peer = Rc::new(peer);
-    let ours = Rc::clone(&core);
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        // Boxed, or hyper would move all of it from place to place.
-        Box::pin(steps::serve(Rc::clone(&core), Rc::clone(&peer), request))
-    });
     if http2 {
+        let ours = Rc::clone(&core);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let request = request.map(|body| Body::incoming(body, None));
+            // Boxed, or hyper would move all of it from place to place.
+            let served = Box::pin(steps::serve(Rc::clone(&core), Rc::clone(&peer), request, None));
+            served.map(Ok::<_, Infallible>)
+        });
         let mut builder = http2::Builder::new(Local);
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
-            .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX))
+            .max_header_list_size(u32::try_from(LIMITS.head_bytes).unwrap_or(u32::MAX))
             .keep_alive_interval(Duration::from_secs(60))
             .keep_alive_timeout(Duration::from_secs(20));
         let connection = builder.serve_connection(TokioIo::new(socket), service);
@@ -56,20 +62,37 @@ pub(crate) async fn serve(core: Rc<Core>, socket: TcpStream, peer: Peer, open: O
             drop(connection.await);
         }
     } else {
-        let mut builder = http1::Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(HEAD_BYTES)
-            .max_headers(HEADERS);
-        let connection = builder.serve_connection(TokioIo::new(socket), service).with_upgrades();
-        let mut connection = pin!(connection);
-        if !until(connection.as_mut(), &ours).await {
-            connection.as_mut().graceful_shutdown();
-            drop(connection.await);
-        }
+        let (read, write) = socket.into_split();
+        let service = Steps { core: Rc::clone(&core), peer };
+        let drained = core.drained();
+        Box::pin(http1::serve(read, write, &LIMITS, &service, drained)).await;
     }
     drop(open);
+}
+
+/// Serves the requests of an HTTP/1.1 connection.
+struct Steps {
+    core: Rc<Core>,
+    peer: Rc<Peer>,
+}
+
+impl Service for Steps {
+    fn serve(
+        &self,
+        request: Request<Body>,
+        tunnel: Option<oneshot::Receiver<Tunnel>>,
+    ) -> impl Future<Output = Response<Outgoing>> {
+        // Boxed, or the connection would hold the room for it while it waits.
+        Box::pin(steps::serve(Rc::clone(&self.core), Rc::clone(&self.peer), request, tunnel))
+    }
+
+    fn refuse(&self, class: Class, detail: &'static str) -> Response<Outgoing> {
+        steps::refuse(&self.core, &self.peer, class, detail)
+    }
+
+    fn drains(&self) -> bool {
+        self.core.drains()
+    }
 }
 
 /// Waits until the connection has ended (true) or the gateway drains. What a connection ends with
@@ -109,7 +132,7 @@ async fn speaks_http2(socket: &TcpStream) -> Option<bool> {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(HEAD_TIMEOUT, look).await.ok().flatten()
+    tokio::time::timeout(FIRST_BYTE, look).await.ok().flatten()
 }
 
 /// Runs the tasks of an HTTP/2 connection on the core that it belongs to.

@@ -2,6 +2,7 @@
 
 mod connection;
 pub(crate) mod core;
+mod http1;
 mod listen;
 mod view;
 

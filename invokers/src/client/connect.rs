@@ -1,20 +1,17 @@
-//! Making a connection: addresses in turn, TLS, and the task that drives it.
+//! Making a connection: addresses in turn, and TLS.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
-use schemas::{Body, Class, Fault};
+use schemas::{Class, Fault};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
     sync::OnceCell,
     time::{Instant, timeout_at},
 };
 use tokio_rustls::TlsConnector;
 
-use super::Origin;
+use super::{Origin, stream::Stream};
 use crate::{
     Tools,
     tls::{BadTls, Tls},
@@ -57,8 +54,6 @@ enum NoConnection {
         #[source]
         cause: io::Error,
     },
-    #[error("the connection was closed at once")]
-    Closed(#[from] hyper::Error),
 }
 
 impl Connector {
@@ -71,11 +66,11 @@ impl Connector {
         &self,
         origin: &Origin,
         deadline: std::time::Instant,
-    ) -> Result<SendRequest<Body>, Fault> {
+    ) -> Result<Stream, Fault> {
         let deadline = Instant::from_std(deadline);
         let ends = Instant::now().checked_add(self.timeout).unwrap_or(deadline);
         match timeout_at(ends.min(deadline), self.dial(origin, ends.min(deadline))).await {
-            Ok(Ok(sender)) => Ok(sender),
+            Ok(Ok(stream)) => Ok(stream),
             Ok(Err(why)) => Err(why.into()),
             Err(_) if deadline <= ends => Err(Fault::new(
                 Class::Timeout,
@@ -88,19 +83,15 @@ impl Connector {
         }
     }
 
-    async fn dial(
-        &self,
-        origin: &Origin,
-        ends: Instant,
-    ) -> Result<SendRequest<Body>, NoConnection> {
+    async fn dial(&self, origin: &Origin, ends: Instant) -> Result<Stream, NoConnection> {
         let stream = reach(origin, ends).await?;
-        let Some(name) = &origin.server_name else { return drive(stream).await };
+        let Some(name) = &origin.server_name else { return Ok(Stream::Plain(stream)) };
         let config = self.ready.get_or_try_init(|| self.set_up()).await?;
         let tls = TlsConnector::from(Arc::clone(config));
         let handshake = tls.connect(name.clone(), stream).await;
         let stream = handshake
             .map_err(|cause| NoConnection::Handshake { authority: authority(origin), cause })?;
-        drive(stream).await
+        Ok(Stream::Tls(Box::new(stream)))
     }
 
     /// Reads what TLS needs, off the core's thread: the system's roots are many files.
@@ -140,21 +131,6 @@ async fn reach(origin: &Origin, ends: Instant) -> Result<TcpStream, NoConnection
     Err(failed)
 }
 
-/// Speaks HTTP/1.1 over the stream, in a task of its own. The task can move between threads, so it
-/// runs inside a `LocalSet` and outside of one; on a core's runtime it stays where it is.
-async fn drive<T>(stream: T) -> Result<SendRequest<Body>, NoConnection>
-where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(async move {
-        // What goes wrong is told to the request or the body that it happens to; between requests
-        // it concerns nobody.
-        drop(connection.with_upgrades().await);
-    });
-    Ok(sender)
-}
-
 fn authority(origin: &Origin) -> String {
     format!("{}:{}", origin.host, origin.port)
 }
@@ -165,9 +141,7 @@ impl From<NoConnection> for Fault {
             NoConnection::Resolve { .. } | NoConnection::NoAddress { .. } => {
                 "the upstream's host name has no address"
             }
-            NoConnection::Refused { .. } | NoConnection::Closed(_) => {
-                "no connection to the upstream could be made"
-            }
+            NoConnection::Refused { .. } => "no connection to the upstream could be made",
             NoConnection::TooSlow { .. } => "no connection to the upstream could be made in time",
             NoConnection::SetUp(_) => "TLS towards the upstream cannot be set up",
             NoConnection::Handshake { .. } => {

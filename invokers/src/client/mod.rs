@@ -1,31 +1,39 @@
 //! The pooled HTTP/1.1 client that all kinds share which speak HTTP.
 //!
 //! A [`Client`] belongs to one lane, so to one core and one upstream. It keeps a pool for each
-//! endpoint; every connection is driven by a task of its own. Its use is two steps, so that a kind
+//! endpoint; a request is written and its response read in the task that asks. Its use is two steps, so that a kind
 //! translates for the endpoint that it gets: [`Client::open`] finds a connection and says where it
 //! leads, [`Client::send`] sends once. A connection that has died in the pool, before a byte of
 //! the request was written, is replaced in silence: that is not a try.
 
 mod connect;
+mod exchange;
+mod incoming;
 mod origin;
 mod pool;
+mod stream;
 
 use std::{
     error::Error,
+    future::poll_fn,
     io,
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 
 use discovery::Endpoints;
-use http::{Request, Response, StatusCode};
-use schemas::{Body, BodyError, Class, EndpointId, Fault, OnEnd};
+use schemas::{Body, BodyError, Class, EndpointId, Fault};
 
-pub use self::origin::Origin;
 pub(crate) use self::origin::server_name_of;
 use self::{
     connect::Connector,
-    pool::{Connection, Found, Pool},
+    exchange::{Broke, Connection},
+    pool::Pool,
+};
+pub use self::{
+    exchange::{Answered, Head},
+    origin::Origin,
 };
 use crate::{Tools, probe::Probed, tls::Tls};
 
@@ -64,8 +72,8 @@ pub struct Line<'a> {
 /// Why a request brought no response.
 #[derive(Debug)]
 pub enum Failed {
-    /// Not a byte of it was written: here it is again.
-    Unsent(Box<Request<Body>>, Fault),
+    /// Not a byte of it was written, and its body is as it came.
+    Unsent(Fault),
     /// It may have arrived.
     Sent(Fault),
 }
@@ -98,15 +106,10 @@ impl Client {
     ) -> Result<Line<'_>, Fault> {
         let lease = self.places.pick(avoid);
         let place = lease.endpoint;
-        let mut found = place.pool.take();
-        if matches!(found, Found::Busy) {
-            // Its last body has only just ended: its task needs one turn to be ready again.
-            tokio::task::yield_now().await;
-            found = place.pool.take();
-        }
+        let found = poll_fn(|cx| Poll::Ready(place.pool.take(cx))).await;
         let (connection, pooled) = match found {
-            Found::Ready(connection) => (connection, true),
-            Found::Busy | Found::Nothing => {
+            Some(connection) => (connection, true),
+            None => {
                 let connection = self.connect(place, deadline).await;
                 (connection.map_err(|fault| fault.at(lease.id))?, false)
             }
@@ -114,7 +117,7 @@ impl Client {
         Ok(Line { id: lease.id, origin: &place.origin, place, connection, pooled })
     }
 
-    /// Sends the request once. The connection goes back to the pool when the last byte of the
+    /// Sends a request once. The connection goes back to the pool when the last byte of the
     /// response's body has passed. Dropping the future, or the body before its end, closes it.
     ///
     /// # Errors
@@ -122,42 +125,31 @@ impl Client {
     pub async fn send(
         &self,
         line: Line<'_>,
-        request: Request<Body>,
+        head: &Head<'_>,
+        body: &mut Body,
         deadline: Instant,
-    ) -> Result<Response<Body>, Failed> {
-        let Line { mut connection, .. } = line;
-        let mut error = match connection.sender.try_send_request(request).await {
-            Ok(response) => return Ok(with_body(response, connection)),
-            Err(error) => error,
-        };
-        let Some(request) = error.take_message() else {
-            return Err(Failed::Sent(broken(error.into_error())));
-        };
-        if !line.pooled {
-            return Err(Failed::Unsent(Box::new(request), closed(error.into_error())));
+    ) -> Result<Answered, Failed> {
+        let Line { place, connection, pooled, .. } = line;
+        match exchange::exchange(connection, &place.origin, head, body).await {
+            Ok(answered) => Ok(answered),
+            // It died in the pool. Rare, so boxed: a future is moved about at its full size.
+            Err(Broke::Unwritten(_)) if pooled => {
+                Box::pin(self.send_afresh(place, head, body, deadline)).await
+            }
+            Err(broke) => Err(failed(broke)),
         }
-        // It died in the pool. Rare, so boxed: a future is moved about at its full size.
-        Box::pin(self.send_afresh(line.place, request, deadline)).await
     }
 
     /// Sends over a fresh connection: others in the pool may have died with the one that did.
     async fn send_afresh(
         &self,
         place: &Place,
-        request: Request<Body>,
+        head: &Head<'_>,
+        body: &mut Body,
         deadline: Instant,
-    ) -> Result<Response<Body>, Failed> {
-        let mut connection = match self.connect(place, deadline).await {
-            Ok(connection) => connection,
-            Err(fault) => return Err(Failed::Unsent(Box::new(request), fault)),
-        };
-        match connection.sender.try_send_request(request).await {
-            Ok(response) => Ok(with_body(response, connection)),
-            Err(mut error) => Err(match error.take_message() {
-                Some(request) => Failed::Unsent(Box::new(request), closed(error.into_error())),
-                None => Failed::Sent(broken(error.into_error())),
-            }),
-        }
+    ) -> Result<Answered, Failed> {
+        let connection = self.connect(place, deadline).await.map_err(Failed::Unsent)?;
+        exchange::exchange(connection, &place.origin, head, body).await.map_err(failed)
     }
 
     /// Connects to every endpoint once, with TLS, and sends nothing.
@@ -174,51 +166,47 @@ impl Client {
 
     /// Makes a connection. Boxed: it is rare, and its future is large.
     async fn connect(&self, place: &Place, deadline: Instant) -> Result<Box<Connection>, Fault> {
-        let sender = Box::pin(self.connector.connect(&place.origin, deadline)).await?;
-        Ok(Pool::adopt(&place.pool, sender))
+        let stream = Box::pin(self.connector.connect(&place.origin, deadline)).await?;
+        Ok(Pool::adopt(&place.pool, stream))
     }
 }
 
-/// Ties the connection to the end of the response's body.
-fn with_body(
-    response: Response<hyper::body::Incoming>,
-    connection: Box<Connection>,
-) -> Response<Body> {
-    // A connection that has changed protocol is none of ours any more.
-    let ours = response.status() != StatusCode::SWITCHING_PROTOCOLS;
-    response.map(|body| Body::incoming(body, ours.then_some(connection as Box<dyn OnEnd>)))
-}
-
-/// A fresh connection was closed before it took the request.
-fn closed(error: hyper::Error) -> Fault {
-    Fault::new(
-        Class::ConnectFailed,
-        "the upstream closed the connection before it took the request",
-    )
-    .because(error)
-}
-
-/// The request was under way. Whose fault it is decides what the caller is told.
-fn broken(error: hyper::Error) -> Fault {
-    let fault = match caused_by::<BodyError>(&error) {
-        Some(BodyError::TooLarge { limit }) => Fault::new(
-            Class::TooLarge,
-            format!("the body is larger than {limit} bytes; send a smaller one"),
-        ),
-        Some(BodyError::Idle { millis }) => Fault::new(
-            Class::RequestTimeout,
-            format!("no byte of the request's body came for {millis} ms"),
-        ),
-        Some(BodyError::Broken(cause)) if is_malformed(cause.as_ref()) => {
-            Fault::new(Class::BadRequest, "the request's body is malformed")
+/// Says what broke. Whose fault it is decides what the caller is told.
+fn failed(broke: Broke) -> Failed {
+    let fault = match broke {
+        Broke::Unwritten(error) => {
+            let what = "the upstream closed the connection before it took the request";
+            return Failed::Unsent(Fault::new(Class::ConnectFailed, what).because(error));
         }
-        Some(BodyError::Broken(_)) => Fault::new(Class::Cancelled, "the request's body broke off"),
-        None if error.is_parse() => {
+        Broke::Body(error) => {
+            let fault = match &error {
+                BodyError::TooLarge { limit } => Fault::new(
+                    Class::TooLarge,
+                    format!("the body is larger than {limit} bytes; send a smaller one"),
+                ),
+                BodyError::Idle { millis } => Fault::new(
+                    Class::RequestTimeout,
+                    format!("no byte of the request's body came for {millis} ms"),
+                ),
+                BodyError::Broken(cause) if is_malformed(cause.as_ref()) => {
+                    Fault::new(Class::BadRequest, "the request's body is malformed")
+                }
+                BodyError::Broken(_) => {
+                    Fault::new(Class::Cancelled, "the request's body broke off")
+                }
+            };
+            fault.because(error)
+        }
+        Broke::Malformed(what) => {
             Fault::new(Class::UpstreamProtocol, "the upstream's answer is not valid HTTP")
+                .because(io::Error::new(io::ErrorKind::InvalidData, what))
         }
-        None => Fault::new(Class::UpstreamProtocol, "the upstream broke off before it answered"),
+        Broke::Off(error) => {
+            Fault::new(Class::UpstreamProtocol, "the upstream broke off before it answered")
+                .because(error)
+        }
     };
-    fault.maybe().because(error)
+    Failed::Sent(fault.maybe())
 }
 
 /// Whether the bytes themselves are wrong, rather than their end too early.

@@ -3,11 +3,11 @@
 use std::{
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::Context,
     time::Duration,
 };
 
-use hyper::client::conn::http1::SendRequest;
-use schemas::{Body, OnEnd};
+use super::{exchange::Connection, stream::Stream};
 
 /// How many idle connections are kept for each endpoint and core. More than that is a burst that
 /// is over.
@@ -26,7 +26,7 @@ pub(super) struct Pool(Mutex<Shelf>);
 struct Shelf {
     #[expect(
         clippy::vec_box,
-        reason = "the box of a connection is also its body's `OnEnd`: made once, for all its requests"
+        reason = "the box moves between the pool, an exchange and a body; made once, for all its requests"
     )]
     idle: Vec<Box<Connection>>,
     /// Counts the sweeps; it is all the clock that idling needs.
@@ -34,54 +34,32 @@ struct Shelf {
     sweeping: bool,
 }
 
-/// A connection: the sending half; the task that drives it holds the other.
-#[derive(Debug)]
-pub(super) struct Connection {
-    pub(super) sender: SendRequest<Body>,
-    home: Weak<Pool>,
-    /// The sweep after which it was last used.
-    used: u32,
-}
-
-/// What the pool has.
-#[derive(Debug)]
-pub(super) enum Found {
-    Ready(Box<Connection>),
-    /// Only connections that are not ready: their last exchange is not quite over.
-    Busy,
-    Nothing,
-}
-
 impl Pool {
-    /// Takes out the connection that was used last. Closed ones that it meets are dropped.
-    pub(super) fn take(&self) -> Found {
+    /// Takes out the connection that was used last. Those that are met and are no longer open, or
+    /// say something that nobody asked for, are dropped.
+    pub(super) fn take(&self, cx: &mut Context<'_>) -> Option<Box<Connection>> {
         let idle = &mut self.lock().idle;
-        let mut busy = false;
-        for at in (0..idle.len()).rev() {
-            let sender = &idle[at].sender;
-            if sender.is_closed() {
-                drop(idle.remove(at));
-            } else if sender.is_ready() {
-                return Found::Ready(idle.remove(at));
-            } else {
-                busy = true;
+        loop {
+            let mut connection = idle.pop()?;
+            if connection.is_idle(cx) {
+                return Some(connection);
             }
         }
-        if busy { Found::Busy } else { Found::Nothing }
     }
 
     /// Makes a fresh connection one of the pool's. It comes in when its first body has ended.
-    pub(super) fn adopt(pool: &Arc<Self>, sender: SendRequest<Body>) -> Box<Connection> {
+    pub(super) fn adopt(pool: &Arc<Self>, stream: Stream) -> Box<Connection> {
         let mut shelf = pool.lock();
         if !mem::replace(&mut shelf.sweeping, true) {
             tokio::spawn(sweep(Arc::downgrade(pool)));
         }
-        Box::new(Connection { sender, home: Arc::downgrade(pool), used: shelf.sweeps })
+        Box::new(Connection::new(stream, Arc::downgrade(pool), shelf.sweeps))
     }
 
-    fn put(&self, mut connection: Box<Connection>) {
+    /// Takes a connection back.
+    pub(super) fn put(&self, mut connection: Box<Connection>) {
         let mut shelf = self.lock();
-        if shelf.idle.len() < IDLE_MAX && !connection.sender.is_closed() {
+        if shelf.idle.len() < IDLE_MAX {
             connection.used = shelf.sweeps;
             shelf.idle.push(connection);
         }
@@ -93,15 +71,6 @@ impl Pool {
     }
 }
 
-impl OnEnd for Connection {
-    fn ended(self: Box<Self>) {
-        // Without its pool, whose lane is gone, it is dropped, and so closed.
-        if let Some(pool) = self.home.upgrade() {
-            pool.put(self);
-        }
-    }
-}
-
 /// Closes what has not been used for long. Ends with the pool, or when no connection is left, idle
 /// or in use.
 async fn sweep(pool: Weak<Pool>) {
@@ -110,7 +79,7 @@ async fn sweep(pool: Weak<Pool>) {
         let Some(pool) = pool.upgrade() else { return };
         let mut shelf = pool.lock();
         let now = shelf.sweeps;
-        shelf.idle.retain(|connection| connection.used == now && !connection.sender.is_closed());
+        shelf.idle.retain_mut(|connection| connection.used == now && connection.is_idle_now());
         shelf.sweeps = now.wrapping_add(1);
         // Each connection knows its pool, and so does this task.
         if Arc::weak_count(&pool) == 1 {

@@ -2,30 +2,25 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName, Response, StatusCode, header};
-use schemas::{Body, Class, EndpointId, Fault, Ran, Reply, ReplyHead, Verdict};
+use http::{HeaderMap, HeaderName, StatusCode, header};
+use schemas::{Class, EndpointId, Fault, Ran, Reply, ReplyHead, Verdict};
+
+use crate::client::Answered;
 
 /// Makes the reply. `upgrade` says whether a change of protocol was asked for.
-pub(super) fn reply(
-    mut response: Response<Body>,
-    id: EndpointId,
-    upgrade: bool,
-) -> Result<Reply, Fault> {
-    let status = response.status();
+pub(super) fn reply(answered: Answered, id: EndpointId, upgrade: bool) -> Result<Reply, Fault> {
+    let Answered { status, mut headers, body: data, tunnel } = answered;
     let switched = status == StatusCode::SWITCHING_PROTOCOLS;
     if switched && !upgrade {
         let what = "the upstream changed to a protocol that nobody asked for";
         return Err(Fault::new(Class::UpstreamProtocol, what).maybe().at(id));
     }
-    let upgrade = switched.then(|| hyper::upgrade::on(&mut response));
-    let (head, data) = response.into_parts();
-    let mut headers = head.headers;
     let verdict = classify(status, &headers);
-    if headers.keys().any(is_hop_by_hop) {
+    if headers.keys().any(http1::is_hop_by_hop) {
         remove_hop_by_hop(&mut headers, switched);
     }
     let head = ReplyHead { status, headers };
-    Ok(Reply { head, data, verdict, receipt: None, upgrade, endpoint: Some(id) })
+    Ok(Reply { head, data, verdict, receipt: None, upgrade: tunnel, endpoint: Some(id) })
 }
 
 /// What a status of an HTTP service says. 429 promises that nothing was done (RFC 6585, section
@@ -51,28 +46,12 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// Whether the field concerns this hop alone (RFC 9110, section 7.6.1). `Trailer` does not: it
-/// announces what comes after the body, and that passes on.
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy-authenticate"
-            | "proxy-authentication-info"
-            | "proxy-connection"
-            | "te"
-            | "transfer-encoding"
-            | "upgrade"
-    )
-}
-
-/// Removes them, and those that `Connection` names. A connection that has `switched` keeps
+/// Removes what concerns this hop alone, and those that `Connection` names. A connection that has `switched` keeps
 /// `Upgrade`, which says to what.
 fn remove_hop_by_hop(headers: &mut HeaderMap, switched: bool) {
     // What nearly every service says of its connection names no header.
     if headers.get_all(header::CONNECTION).iter().eq(["keep-alive"])
-        && headers.keys().filter(|name| is_hop_by_hop(name)).count() == 1
+        && headers.keys().filter(|name| http1::is_hop_by_hop(name)).count() == 1
     {
         headers.remove(header::CONNECTION);
         return;
@@ -85,7 +64,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, switched: bool) {
         .filter_map(|name| name.trim().parse().ok())
         .collect();
     let known: Vec<HeaderName> =
-        headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+        headers.keys().filter(|name| http1::is_hop_by_hop(name)).cloned().collect();
     for name in named.iter().chain(&known) {
         // The length of the body is no matter of the hop, whoever says so.
         let keep = *name == header::CONTENT_LENGTH || (switched && *name == header::UPGRADE);
@@ -98,6 +77,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, switched: bool) {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use schemas::{Body, Tunnel};
 
     use super::*;
 
@@ -110,11 +90,14 @@ mod tests {
         headers
     }
 
+    fn answered(status: u16, headers: HeaderMap) -> Answered {
+        let status = StatusCode::from_u16(status).unwrap();
+        let tunnel = (status == 101).then(|| Tunnel::new(tokio::io::empty()));
+        Answered { status, headers, body: Body::empty(), tunnel }
+    }
+
     fn response(status: u16, pairs: &[(&'static str, &'static str)]) -> Reply {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::from_u16(status).unwrap();
-        *response.headers_mut() = headers(pairs);
-        reply(response, EndpointId(0), true).unwrap()
+        reply(answered(status, headers(pairs)), EndpointId(0), true).unwrap()
     }
 
     #[test]
@@ -146,9 +129,7 @@ mod tests {
 
     #[test]
     fn a_protocol_that_nobody_asked_for_is_a_fault() {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let fault = reply(response, EndpointId(3), false).unwrap_err();
+        let fault = reply(answered(101, HeaderMap::new()), EndpointId(3), false).unwrap_err();
         assert_eq!((fault.class, fault.ran), (Class::UpstreamProtocol, Ran::Maybe));
         assert_eq!(fault.endpoint, Some(EndpointId(3)));
     }

@@ -48,7 +48,7 @@ async fn the_request_goes_on_unchanged_with_the_endpoints_host() {
         assert_eq!(
             said(&lane, call).await,
             format!(
-                "PATCH /a%2Fb//c?q=%20&r [x-a=1 x-a=3 x-b=2 content-length=4 host={host}] body"
+                "PATCH /a%2Fb//c?q=%20&r [host={host} x-a=1 x-a=3 x-b=2 content-length=4] body"
             )
         );
     })

@@ -151,7 +151,7 @@ async fn a_change_of_protocol_that_was_asked_for_joins_both_sides() {
         assert_eq!(reply.head.status, StatusCode::SWITCHING_PROTOCOLS);
         assert_eq!(reply.head.headers[header::UPGRADE], "shout");
         assert!(!reply.head.headers.contains_key(header::CONNECTION));
-        let mut io = TokioIo::new(reply.upgrade.unwrap().await.unwrap());
+        let mut io = reply.upgrade.unwrap();
         io.write_all(b"hello").await.unwrap();
         let mut word = [0; 5];
         io.read_exact(&mut word).await.unwrap();
