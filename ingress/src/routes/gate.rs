@@ -126,6 +126,9 @@ impl Gate {
         let captures = captures::takes(&matching.path);
         let widest = routes.iter().map(|route| Limits::of(route)).reduce(Limits::or)?;
         let plain = routes.pop_if(|route| route.matching.event.is_none());
+        // Two such routes do not clash only where their conditions contradict each other, and equal
+        // conditions do that only if they contradict themselves: neither ever serves a request.
+        routes.retain(|route| route.matching.event.is_some());
         let events = (!routes.is_empty()).then(|| Box::new(Events::new(routes)));
         Some(Self { first, plain, events, methods, conditional, captures, widest })
     }
