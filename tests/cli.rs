@@ -77,6 +77,32 @@ fn check_speaks_json_to_programs() {
 }
 
 #[test]
+fn check_warns_of_what_is_hardly_meant_and_lists_what_is_open() {
+    let text = "version: 1
+listen: 127.0.0.1:18999
+upstreams: { web: { kind: http, url: http://127.0.0.1:18999 } }
+routes:
+  - { name: a, match: { path: /a }, to: web, policy: { auth: none, public: true } }
+  - { name: b, match: { path: /b }, respond: { status: 200 } }
+";
+    let ran = check(text, &["--unauthenticated"]).ends(0);
+    for line in [
+        "warning: gateway.yaml:5:",
+        "`a` leads back to this gateway",
+        "`a`: anybody may call it, as route says",
+        "gateway.yaml:6:5: `b`: anybody may call it, and nothing says that this is meant",
+    ] {
+        assert!(ran.out.contains(line), "{line} is missing in:\n{}", ran.out);
+    }
+    let ran = check(text, &["--unauthenticated", "--format", "json"]).ends(0);
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(told["unauthenticated"][0]["said_by"], "route");
+    assert_eq!(told["unauthenticated"][1]["route"], "b");
+    assert_eq!(told["unauthenticated"][1]["said_by"], Value::Null);
+    assert_eq!(told["warnings"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn what_init_writes_passes_check() {
     for kind in ["http", "nats"] {
         let ran = gusset_run(&["init", kind]).ends(0);

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use ingress::config::{self, Loaded, Offer, Problem};
+use ingress::{
+    Table,
+    config::{self, Loaded, Offer, Problem},
+};
 use invokers::Tools;
 use serde_json::json;
 
@@ -19,6 +22,8 @@ Examples:
   gusset check -c gateway.yaml
   gusset check -c conf.d/ --format json
   gusset check -c gateway.yaml --live         connects to every upstream, and calls nothing
+  gusset check -c gateway.yaml --unauthenticated
+                                              lists the routes that anybody may call
 
 Every problem is a line: file:line:column: path: what is wrong; what to write. Exit code 0: it is
 right; 1: it is not; 2: there is nothing to check, or with --live an upstream cannot be reached.";
@@ -36,6 +41,32 @@ pub(crate) struct Args {
     /// Connect to every upstream too
     #[arg(long)]
     live: bool,
+    /// List the routes that anybody may call
+    #[arg(long)]
+    unauthenticated: bool,
+}
+
+/// A route that anybody may call.
+#[derive(serde::Serialize)]
+struct Open<'a> {
+    route: &'a str,
+    /// File, line and column.
+    place: &'a str,
+    /// Where `auth: none, public: true` says that this is meant; none: nobody has said so.
+    said_by: Option<&'a str>,
+}
+
+/// All of them: authentication is not built yet, so they are all of the routes.
+fn open(table: &Table) -> Vec<Open<'_>> {
+    table
+        .routes
+        .iter()
+        .map(|route| Open {
+            route: route.name.as_str(),
+            place: &route.place,
+            said_by: route.policy_from.get("public").map(String::as_str),
+        })
+        .collect()
 }
 
 /// Checks, and says what was found.
@@ -53,7 +84,7 @@ pub(crate) fn run(args: &Args) -> Done {
         _ => Vec::new(),
     };
     match args.format {
-        Format::Json => as_json(loaded.as_ref(), &problems, args.live.then_some(&probed))?,
+        Format::Json => as_json(args, loaded.as_ref(), &problems, &probed)?,
         Format::Text => as_text(args, loaded.as_ref(), &problems, &probed)?,
     }
     if loaded.is_none() {
@@ -73,6 +104,15 @@ fn as_text(args: &Args, loaded: Option<&Loaded>, problems: &[Problem], probed: &
     for warning in &loaded.warnings {
         print::line(&format!("warning: {warning}"))?;
     }
+    if args.unauthenticated {
+        for one in open(&loaded.table) {
+            let said = match one.said_by {
+                Some(by) => format!("anybody may call it, as {by} says"),
+                None => "anybody may call it, and nothing says that this is meant".to_owned(),
+            };
+            print::line(&format!("{}: `{}`: {said}", one.place, one.route))?;
+        }
+    }
     for one in probed {
         print::line(&match &one.outcome {
             Ok(said) => format!("{} ({}) {}: {said}", one.upstream, one.kind, one.at),
@@ -91,13 +131,16 @@ fn as_text(args: &Args, loaded: Option<&Loaded>, problems: &[Problem], probed: &
     ))
 }
 
-fn as_json(loaded: Option<&Loaded>, problems: &[Problem], probed: Option<&Vec<Probed>>) -> Done {
+fn as_json(args: &Args, loaded: Option<&Loaded>, problems: &[Problem], probed: &[Probed]) -> Done {
     let mut said = json!({
         "valid": loaded.is_some(),
         "problems": problems,
         "warnings": loaded.map(|loaded| loaded.warnings.as_slice()).unwrap_or_default(),
     });
-    if let Some(probed) = probed {
+    if let (true, Some(loaded)) = (args.unauthenticated, loaded) {
+        said["unauthenticated"] = json!(open(&loaded.table));
+    }
+    if args.live {
         let live = probed.iter().map(|one| {
             json!({
                 "upstream": one.upstream,

@@ -6,6 +6,7 @@
 
 mod build;
 mod de;
+mod lint;
 mod node;
 mod not_built;
 mod problem;

@@ -16,6 +16,7 @@ mod index;
 mod methods;
 mod pattern;
 mod rank;
+mod shadow;
 mod trie;
 
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use self::{
     explain::{Explanation, Reason, Refused},
     host::Host,
     pattern::Pattern,
+    shadow::{Shadow, shadows},
 };
 use self::{
     gate::{Gate, Leaf},

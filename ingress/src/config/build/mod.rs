@@ -20,7 +20,7 @@ use schemas::Name;
 use sha2::{Digest, Sha256};
 
 use super::{
-    File, Offer,
+    File, Offer, lint,
     node::{Kind, Place},
     not_built,
     problem::did_you_mean,
@@ -55,11 +55,13 @@ pub(super) fn table(
     upstreams.warn_of_unused(report);
     policies.warn_of_unused(report);
     let doors = doors(&routes, report)?;
+    let listeners: Vec<_> = listeners.into_iter().map(|(listener, _)| listener).collect();
+    lint::lint(&routes, &listeners, report);
     let upstreams = upstreams.finish()?;
     let routes: Option<Vec<_>> = routes.into_iter().map(|(route, _)| route).collect();
     Some(Table {
         version: version(files),
-        listeners: listeners.into_iter().map(|(listener, _)| listener).collect(),
+        listeners,
         admin: admin?,
         events_path: events_path?,
         upstreams,

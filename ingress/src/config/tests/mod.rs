@@ -4,6 +4,7 @@ mod bad;
 mod bounds;
 mod docs;
 mod good;
+mod lint;
 mod schema;
 
 use super::{File, Loaded, Offer, Problem, parse};

@@ -1,0 +1,63 @@
+//! Tries, and the time that there is for them.
+
+use std::time::Duration;
+
+use policy::{On, OnName, Policy};
+use schemas::units::Span;
+
+use crate::{
+    Action, Route,
+    config::spot::{Report, Spot},
+};
+
+/// Compares the tries of a route with its time-out, where somebody has chosen one of them: the
+/// defaults mean that a second try gets what the first has left.
+pub(super) fn lint(route: &Route, spot: &Spot<'_>, report: &mut Report) {
+    let Action::Forward(_) = &route.action else { return };
+    let policy = &route.policy;
+    let retry = &policy.retry;
+    if retry.attempts < 2 {
+        return;
+    }
+    let at = spot.below(written_on(route));
+    let repeats_late = retry.on.contains(&On::Named(OnName::Timeout));
+    if repeats_late && policy.try_timeout >= policy.timeout {
+        let message = format!(
+            "`{}` is to try again after a time-out, but one try may take {}, and the whole call has {}",
+            route.name,
+            Span(policy.try_timeout),
+            Span(policy.timeout)
+        );
+        report.warn(&at, message, remedy(policy));
+        return;
+    }
+    // The last try may get less than its share; here it gets nothing.
+    let before_last = policy.try_timeout.saturating_mul(retry.attempts - 1);
+    if route.policy_from.contains_key("retry.attempts") && before_last >= policy.timeout {
+        let message = format!(
+            "`{}`: {} tries of up to {} each, and the whole call has {}; a slow function gets fewer",
+            route.name,
+            retry.attempts,
+            Span(policy.try_timeout),
+            Span(policy.timeout)
+        );
+        report.warn(&at, message, remedy(policy));
+    }
+}
+
+/// Where on the route the tries are decided.
+fn written_on(route: &Route) -> &'static str {
+    match route.policy_from.get("retry.attempts").or(route.policy_from.get("retry.on")) {
+        Some(from) if from == "route" => "policy.retry",
+        _ => "use",
+    }
+}
+
+fn remedy(policy: &Policy) -> String {
+    let share = policy.timeout / policy.retry.attempts;
+    // A round figure: whole seconds, or whole milliseconds below one.
+    let millis = u64::try_from(share.as_millis()).unwrap_or(u64::MAX);
+    let share =
+        Duration::from_millis(if millis >= 1_000 { millis / 1_000 * 1_000 } else { millis });
+    format!("write `try_timeout: {}` or less, or a longer `timeout`", Span(share))
+}
