@@ -85,6 +85,21 @@ impl Server {
         });
     }
 
+    /// The version of the program.
+    pub(crate) fn version() -> (u32, u32, u32) {
+        let said = Command::new(program()).arg("--version").output().unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        let numbers: Vec<u32> = said
+            .trim()
+            .rsplit('v')
+            .next()
+            .unwrap()
+            .split(['.', '-'])
+            .filter_map(|number| number.parse().ok())
+            .collect();
+        (numbers[0], numbers[1], numbers[2])
+    }
+
     /// Ends it in good order: it writes what it has acknowledged.
     pub(crate) fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {

@@ -10,6 +10,7 @@
 mod bench;
 mod checks;
 mod dev;
+mod foreign;
 mod options;
 mod process;
 mod soak;

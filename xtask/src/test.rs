@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test, in groups, each with a time that it must keep.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{BufRead as _, BufReader},
     process::Stdio,
@@ -12,6 +13,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
+    foreign,
     options::Options,
     process::{self, cargo},
     tools::{self, Tool},
@@ -76,7 +78,9 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
     build()?;
     println!("built in {}", seconds(began.elapsed()));
 
-    let ends: Vec<_> = groups.into_iter().map(run_group).collect::<Result<_>>()?;
+    let path = foreign::path();
+    let ends: Vec<_> =
+        groups.into_iter().map(|group| run_group(group, &path)).collect::<Result<_>>()?;
     println!("\nall groups, {}", seconds(began.elapsed()));
     for end in &ends {
         println!("  {}: {} in {}", end.group.name, end.word(), seconds(end.took));
@@ -106,12 +110,12 @@ impl End {
     }
 }
 
-fn run_group(group: &'static Group) -> Result<End> {
+fn run_group(group: &'static Group, path: &OsStr) -> Result<End> {
     println!("\ngroup {}: {}, at most {}", group.name, group.about, seconds(group.budget));
     let began = Instant::now();
     let mark = format!("{}-{}", std::process::id(), group.name);
     let mut command = cargo(group.cargo);
-    command.env(MARK, &mark).stdout(Stdio::piped());
+    command.env(MARK, &mark).env("PATH", path).stdout(Stdio::piped());
     eprintln!("$ {}", process::shown(&command));
     let mut child = command.spawn().context("cannot start cargo")?;
     let printed = child.stdout.take().context("cargo has no output")?;

@@ -95,16 +95,14 @@ impl Connection {
         Self { stream, bytes: BytesMut::new(), room: READ_BYTES, home, used }
     }
 
-    /// Whether it is as it should be between exchanges: open, and silent.
-    pub(super) fn is_idle(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Whether it is as it should be between exchanges: open, and silent. Wakes `told` once it is
+    /// not any more.
+    pub(super) fn is_idle(&mut self, told: &Waker) -> bool {
         let mut byte = [0; 1];
         let mut into = ReadBuf::new(&mut byte);
-        self.bytes.is_empty() && Pin::new(&mut self.stream).poll_read(cx, &mut into).is_pending()
-    }
-
-    /// The same, asked by nobody who waits.
-    pub(super) fn is_idle_now(&mut self) -> bool {
-        self.is_idle(&mut Context::from_waker(Waker::noop()))
+        let mut cx = Context::from_waker(told);
+        self.bytes.is_empty()
+            && Pin::new(&mut self.stream).poll_read(&mut cx, &mut into).is_pending()
     }
 
     /// Reads more; ready with 0 at the end.

@@ -15,10 +15,8 @@ mod stream;
 
 use std::{
     error::Error,
-    future::poll_fn,
     io,
     sync::Arc,
-    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -106,8 +104,7 @@ impl Client {
     ) -> Result<Line<'_>, Fault> {
         let lease = self.places.pick(avoid);
         let place = lease.endpoint;
-        let found = poll_fn(|cx| Poll::Ready(place.pool.take(cx))).await;
-        let (connection, pooled) = match found {
+        let (connection, pooled) = match place.pool.take() {
             Some(connection) => (connection, true),
             None => {
                 let connection = self.connect(place, deadline).await;

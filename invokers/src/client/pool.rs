@@ -2,9 +2,17 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    task::Context,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Wake, Waker},
     time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
 };
 
 use super::{exchange::Connection, stream::Stream};
@@ -19,8 +27,40 @@ const SWEEP: Duration = Duration::from_secs(30);
 
 /// The idle connections. Nearly always used by the core that owns it; the lock, which nobody
 /// contends for then, is what lets a body end on another thread.
+#[derive(Debug)]
+pub(super) struct Pool {
+    shelf: Mutex<Shelf>,
+    bell: Arc<Bell>,
+    /// The bell, as sockets know it.
+    waker: Waker,
+}
+
+/// Rung by an idle connection on which something happens: its end, as a rule. Nobody reads an idle
+/// connection, so without it an end would be found out late.
 #[derive(Debug, Default)]
-pub(super) struct Pool(Mutex<Shelf>);
+struct Bell {
+    rung: AtomicBool,
+    sweeper: Notify,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.rung.store(true, Relaxed);
+        self.sweeper.notify_one();
+    }
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        let bell = Arc::<Bell>::default();
+        let waker = Waker::from(Arc::clone(&bell));
+        Self { shelf: Mutex::default(), bell, waker }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Shelf {
@@ -35,13 +75,13 @@ struct Shelf {
 }
 
 impl Pool {
-    /// Takes out the connection that was used last. Those that are met and are no longer open, or
-    /// say something that nobody asked for, are dropped.
-    pub(super) fn take(&self, cx: &mut Context<'_>) -> Option<Box<Connection>> {
+    /// Takes out the connection that was used last. Those that are no longer open, or say something
+    /// that nobody asked for, are dropped when they are met.
+    pub(super) fn take(&self) -> Option<Box<Connection>> {
         let idle = &mut self.lock().idle;
         loop {
             let mut connection = idle.pop()?;
-            if connection.is_idle(cx) {
+            if !self.bell.rung.load(Relaxed) || connection.is_idle(&self.waker) {
                 return Some(connection);
             }
         }
@@ -51,7 +91,7 @@ impl Pool {
     pub(super) fn adopt(pool: &Arc<Self>, stream: Stream) -> Box<Connection> {
         let mut shelf = pool.lock();
         if !mem::replace(&mut shelf.sweeping, true) {
-            tokio::spawn(sweep(Arc::downgrade(pool)));
+            tokio::spawn(sweep(Arc::downgrade(pool), Arc::clone(&pool.bell)));
         }
         Box::new(Connection::new(stream, Arc::downgrade(pool), shelf.sweeps))
     }
@@ -59,7 +99,7 @@ impl Pool {
     /// Takes a connection back.
     pub(super) fn put(&self, mut connection: Box<Connection>) {
         let mut shelf = self.lock();
-        if shelf.idle.len() < IDLE_MAX {
+        if shelf.idle.len() < IDLE_MAX && connection.is_idle(&self.waker) {
             connection.used = shelf.sweeps;
             shelf.idle.push(connection);
         }
@@ -67,19 +107,26 @@ impl Pool {
 
     /// A panic while the lock was held left the list as good as it was.
     fn lock(&self) -> MutexGuard<'_, Shelf> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Closes what has not been used for long. Ends with the pool, or when no connection is left, idle
-/// or in use.
-async fn sweep(pool: Weak<Pool>) {
+/// Closes what has ended, as soon as it rings, and what has not been used for long. Ends with the
+/// pool, or when no connection is left, idle or in use.
+async fn sweep(pool: Weak<Pool>, bell: Arc<Bell>) {
+    let mut next = Instant::now() + SWEEP;
     loop {
-        tokio::time::sleep(SWEEP).await;
+        let in_time = timeout_at(next, bell.sweeper.notified()).await.is_ok();
         let Some(pool) = pool.upgrade() else { return };
+        bell.rung.store(false, Relaxed);
         let mut shelf = pool.lock();
+        if in_time {
+            shelf.idle.retain_mut(|connection| connection.is_idle(&pool.waker));
+            continue;
+        }
+        next = Instant::now() + SWEEP;
         let now = shelf.sweeps;
-        shelf.idle.retain_mut(|connection| connection.used == now && connection.is_idle_now());
+        shelf.idle.retain(|connection| connection.used == now);
         shelf.sweeps = now.wrapping_add(1);
         // Each connection knows its pool, and so does this task.
         if Arc::weak_count(&pool) == 1 {

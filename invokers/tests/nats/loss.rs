@@ -173,7 +173,7 @@ fn what_a_stream_acknowledged_is_in_it_after_the_server_went_and_came_back() {
             server.restart();
             until_ok(&lane, || publish("t", LAST.to_string())).await;
             let mut told = Told::of(all_told);
-            if killed {
+            if killed && version(&client) < (2, 10, 23) {
                 // A kill may take what this version of the server has acknowledged and not yet
                 // written, which is not the gateway's to promise; see docs/nats.md.
                 told.stored.clear();
@@ -182,6 +182,12 @@ fn what_a_stream_acknowledged_is_in_it_after_the_server_went_and_came_back() {
             purge(&server).await;
         }
     });
+}
+
+fn version(client: &Client) -> (u32, u32, u32) {
+    let version = client.server_info().version;
+    let numbers: Vec<u32> = version.split(['.', '-']).filter_map(|one| one.parse().ok()).collect();
+    (numbers[0], numbers[1], numbers[2])
 }
 
 /// The numbers of the messages in the stream.

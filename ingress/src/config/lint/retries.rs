@@ -31,9 +31,14 @@ pub(super) fn lint(route: &Route, spot: &Spot<'_>, report: &mut Report) {
         report.warn(&at, message, remedy(policy));
         return;
     }
+    // A route that shortens a wider policy's time-out means that there is less time for its tries.
+    let from = |leaf: &str| route.policy_from.get(leaf);
+    let attempts_from = from("retry.attempts");
+    let together = attempts_from.is_some()
+        && from("timeout").is_none_or(|timeout| Some(timeout) == attempts_from);
     // The last try may get less than its share; here it gets nothing.
     let before_last = policy.try_timeout.saturating_mul(retry.attempts - 1);
-    if route.policy_from.contains_key("retry.attempts") && before_last >= policy.timeout {
+    if together && before_last >= policy.timeout {
         let message = format!(
             "`{}`: {} tries of up to {} each, and the whole call has {}; a slow function gets fewer",
             route.name,

@@ -114,7 +114,11 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
             };
             let data = match next {
                 None => break,
-                Some(Err(error)) => return Err(error),
+                Some(Err(error)) => {
+                    // What there was goes out, so that it can be seen to break off.
+                    self.flush(out, Bytes::new(), beat).await?;
+                    return Err(error);
+                }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => data,
                     Err(frame) => {
