@@ -1,18 +1,27 @@
-//! What is done around a call: time-outs, and sending again where that is safe.
+//! What is done around a call: limits, time-outs, and sending again where that is safe.
 //!
 //! [`Written`] is the policy as a configuration writes it, [`Policy`] the one that a route lives
 //! by. [`attempt`] reads in the order in which things happen; [`guard_body`] watches a body.
+//! [`breaker`], [`permits`], [`budget`] and [`limiter`] hold what a whole process knows of its
+//! upstreams and callers.
 
 mod attempt;
 mod backoff;
+pub mod breaker;
+pub mod budget;
+mod clock;
 mod config;
 mod guard;
 mod keep;
+pub mod limiter;
+pub mod permits;
 mod tee;
 mod timer;
 mod tunnel;
+mod window;
 
 pub use attempt::{Attempted, attempt};
+pub use clock::nanos;
 pub use config::{
     Auth, BackoffWritten, LimitsWritten, On, OnName, Policy, Retry, RetryWritten, Written,
 };

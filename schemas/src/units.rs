@@ -1,5 +1,6 @@
-//! Units as they are written in a configuration: durations (`250ms`, `5s`, `24h`) and sizes
-//! (`64KiB`). One way to write each, so that a file reads the same everywhere.
+//! Units as they are written in a configuration: durations (`250ms`, `5s`, `24h`), sizes (`64KiB`),
+//! shares (`20%`) and rates (`10/s`). One way to write each, so that a file reads the same
+//! everywhere.
 
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
@@ -14,6 +15,19 @@ pub struct Span(pub Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Size(pub u64);
 
+/// A share of a whole, written as a whole number and a percent sign: `20%`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Percent(pub u32);
+
+/// So many in a second, a minute or an hour: `10/s`, `600/m`, `1000/h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rate {
+    /// How many.
+    pub count: u32,
+    /// In how long: one second, one minute or one hour.
+    pub per: Duration,
+}
+
 /// Why a unit cannot be read. The text says what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{found:?} is not a {what}; write {example}")]
@@ -27,11 +41,18 @@ const SPANS: [(&str, u64); 5] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 const SIZES: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
+const RATES: [(&str, u64); 3] = [("/s", 1), ("/m", 60), ("/h", 3_600)];
+
 fn read(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (number, factor) = split(text, units)?;
+    number.checked_mul(factor)
+}
+
+fn split(text: &str, units: &[(&str, u64)]) -> Option<(u64, u64)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
     let factor = units.iter().find(|(name, _)| *name == unit)?.1;
-    number.parse::<u64>().ok()?.checked_mul(factor)
+    Some((number.parse().ok()?, factor))
 }
 
 fn print(value: u64, units: &[(&str, u64)], out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,6 +108,48 @@ impl Size {
     }
 }
 
+impl FromStr for Percent {
+    type Err = BadUnit;
+
+    fn from_str(text: &str) -> Result<Self, BadUnit> {
+        let share = read(text, &[("%", 1)]).and_then(|share| u32::try_from(share).ok());
+        share.map(Self).ok_or_else(|| BadUnit {
+            found: text.to_owned(),
+            what: "share",
+            example: "a whole number and %, such as 20%",
+        })
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}%", self.0)
+    }
+}
+
+impl FromStr for Rate {
+    type Err = BadUnit;
+
+    fn from_str(text: &str) -> Result<Self, BadUnit> {
+        let read = split(text, &RATES).and_then(|(count, seconds)| {
+            Some(Self { count: u32::try_from(count).ok()?, per: Duration::from_secs(seconds) })
+        });
+        read.ok_or_else(|| BadUnit {
+            found: text.to_owned(),
+            what: "rate",
+            example: "a whole number and /s, /m or /h, such as 10/s",
+        })
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.per.as_secs();
+        let unit = RATES.iter().find(|(_, known)| *known == seconds).map_or("/s", |(name, _)| name);
+        write!(out, "{}{unit}", self.count)
+    }
+}
+
 macro_rules! text_form {
     ($name:ident, $pattern:literal, $about:literal, $examples:expr) => {
         impl<'de> Deserialize<'de> for $name {
@@ -128,6 +191,13 @@ text_form!(
     "A number of bytes: a whole number and B, KiB, MiB or GiB.",
     ["64KiB", "10MiB"]
 );
+text_form!(Percent, "^[0-9]+%$", "A share: a whole number and %.", ["20%"]);
+text_form!(
+    Rate,
+    "^[0-9]+/(s|m|h)$",
+    "So many in a second, a minute or an hour: a whole number and /s, /m or /h.",
+    ["10/s", "1000/h"]
+);
 
 #[cfg(test)]
 mod tests {
@@ -142,6 +212,16 @@ mod tests {
             prop_assert_eq!(span.to_string().parse::<Span>().unwrap(), span);
             prop_assert_eq!(Size(number).to_string().parse::<Size>().unwrap(), Size(number));
             drop((text.parse::<Span>(), text.parse::<Size>()));
+        }
+
+        #[test]
+        fn every_share_and_rate_that_is_printed_is_read_again_the_same(
+            count: u32, unit in 0_usize..3, text: String,
+        ) {
+            prop_assert_eq!(Percent(count).to_string().parse::<Percent>().unwrap(), Percent(count));
+            let rate = Rate { count, per: Duration::from_secs(RATES[unit].1) };
+            prop_assert_eq!(rate.to_string().parse::<Rate>().unwrap(), rate);
+            drop((text.parse::<Percent>(), text.parse::<Rate>()));
         }
     }
 
@@ -166,6 +246,13 @@ mod tests {
         }
         for text in ["", "5", "5kb", "5KB", "18446744073709551615GiB"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+        for text in ["", "5", "%", "-5%", "5.5%", "5 %", "4294967296%"] {
+            assert!(text.parse::<Percent>().is_err(), "{text}");
+        }
+        for text in ["", "5", "5/", "/s", "5/d", "5/ms", "5 /s", "-5/s", "4294967296/s"] {
+            let said = text.parse::<Rate>().unwrap_err().to_string();
+            assert!(said.contains("such as 10/s"), "{said}");
         }
     }
 }
