@@ -114,7 +114,7 @@ fn configuration(random: &mut Random) {
     let input = random.damaged(CONFIG.as_bytes().to_vec());
     let text = String::from_utf8_lossy(&input).into_owned();
     let file = File { name: "gateway.yaml".to_owned(), text };
-    if let Err(problems) = config::parse(&[file], &Offer { embedded: None }) {
+    if let Err(problems) = config::parse(&[file], &Offer::default()) {
         assert!(!problems.is_empty(), "refused without a word");
     }
 }

@@ -5,13 +5,16 @@
 use std::rc::Rc;
 
 use futures_util::{StreamExt as _, stream};
+use policy::limiter::Taken;
 use schemas::{Ack, Attributes, Call, Class, Event, Fault, Receipt};
+use tokio::time::Instant;
 
 use crate::{
     Action, Destination, Route,
     answer::{self, About, Answer},
     make::{self, Asked, Made},
     plane::core::Core,
+    rates,
     recorder::Trace,
     routes::Chosen,
     steps::{self, Refused},
@@ -28,6 +31,7 @@ struct Ready<'t> {
 }
 
 /// Sends each event to the route that `choose` finds for it, and answers with each one's receipt.
+/// Each counts for the rate limits; `paid` says that one has been counted for the request already.
 ///
 /// # Errors
 /// If any of them finds no route, cannot be made into a call, or has a target that answers instead
@@ -37,13 +41,22 @@ pub(crate) async fn serve<'t>(
     asked: &Asked<'_>,
     events: Vec<Event>,
     choose: &dyn Fn(&Attributes) -> Result<Chosen<'t>, Refused>,
+    paid: bool,
     trace: &mut Trace,
 ) -> Result<Answer, Refused> {
+    let mut taken = Taken::default();
     let mut abouts = Vec::with_capacity(events.len());
     let mut ready = Vec::with_capacity(events.len());
     for (index, event) in events.into_iter().enumerate() {
         let about = event.attributes().map(About::of);
-        let made = prepare(core, asked, event, choose, trace).map_err(|refused| {
+        // What the request has paid for is one event.
+        let paid = paid && index == 0;
+        let made = prepare(core, asked, event, choose, paid, &mut taken, trace);
+        if made.is_err() {
+            // Nothing of the batch is sent, so that nothing of it counts.
+            std::mem::take(&mut taken).put_back(policy::nanos(Instant::now()));
+        }
+        let made = made.map_err(|refused| {
             let detail = format!("event {index} of the batch: {}", refused.fault.detail);
             let fault = Box::new(Fault { detail: detail.into(), ..*refused.fault });
             Refused { fault, event: about.clone().map(Box::new), ..refused }
@@ -68,6 +81,8 @@ fn prepare<'t>(
     asked: &Asked<'_>,
     event: Event,
     choose: &dyn Fn(&Attributes) -> Result<Chosen<'t>, Refused>,
+    paid: bool,
+    taken: &mut Taken<'t>,
     trace: &mut Trace,
 ) -> Result<Ready<'t>, Refused> {
     let attributes = event.attributes().ok_or_else(|| {
@@ -79,6 +94,7 @@ fn prepare<'t>(
         return Err(needs_async().into());
     };
     steps::fits(&event, route)?;
+    rates::in_batch(&chosen, asked, attributes, paid, taken, trace)?;
     let (target, series) = core.view.turn(route, targets);
     if target.ack == Ack::Replied {
         return Err(needs_async().into());
@@ -100,8 +116,8 @@ fn needs_async() -> Fault {
 
 async fn send(core: &Core, one: Ready<'_>) -> (Result<Box<Receipt>, Fault>, u32) {
     let lane = core.view.lane(&one.target.upstream);
-    let attempted =
-        policy::attempt(&one.route.policy, one.call, async |call| lane.call(call).await).await;
+    let send = async |call| lane.call(call).await;
+    let attempted = policy::attempt(&one.route.policy, &one.target.guards, one.call, send).await;
     let outcome = attempted.result.and_then(|reply| {
         reply.receipt.ok_or_else(|| {
             Fault::new(Class::Internal, "a target that confirms gave no receipt").maybe()

@@ -101,6 +101,8 @@ pub struct Outgoing {
     /// The event's attributes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub event: BTreeMap<String, String>,
+    /// What guards its upstream and itself, and where each value comes from.
+    pub guards: BTreeMap<String, Leaf>,
     /// Milliseconds from the request's arrival until nobody waits any more.
     pub deadline_ms: u64,
     /// Why this target cannot be called, if it cannot.
@@ -122,7 +124,8 @@ pub fn explain(table: &Table, question: Question) -> Explained {
     let parts = request.into_parts().0;
     let id = HeaderValue::from_static("(a new id)");
     let glance = Glance::of(&parts.headers);
-    let asked = Asked { parts, request_id: &id, arrived: Instant::now(), glance };
+    let caller = std::net::Ipv4Addr::LOCALHOST.into();
+    let asked = Asked { parts, request_id: &id, arrived: Instant::now(), glance, caller };
 
     let read = read(&asked.parts.headers, &question.body);
     let attributes = match &read {
@@ -250,16 +253,43 @@ pub fn leaves(route: &crate::Route) -> BTreeMap<String, Leaf> {
         ("limits.event", size(policy.event_bytes_max as u64)),
         ("limits.headers", size(policy.header_bytes_max as u64)),
     ];
+    let limits = route.limits.as_ref().map_or_else(
+        || "none".into(),
+        |limits| {
+            let limits = limits.iter().map(|limit| {
+                let settings = limit.settings();
+                let mut shown = serde_json::json!({
+                    "rate": settings.rate, "burst": settings.burst
+                });
+                if let Some(key) = settings.key.written() {
+                    shown["key"] = key.into();
+                }
+                shown
+            });
+            limits.collect::<Vec<_>>().into()
+        },
+    );
     let idempotent = policy.idempotent.map_or("as the method says".into(), Into::into);
     values
         .into_iter()
-        .chain([("idempotent", idempotent)])
+        .chain([("idempotent", idempotent), ("rate_limit", limits)])
         .map(|(name, value)| {
             let from =
                 route.policy_from.get(name).cloned().unwrap_or_else(|| "built in".to_owned());
             (name.to_owned(), Leaf { value, from })
         })
         .collect()
+}
+
+/// What guards an upstream and its functions, and where each value comes from.
+#[must_use]
+pub fn guards(upstream: &crate::Upstream) -> BTreeMap<String, Leaf> {
+    let leaves = upstream.settings.leaves().into_iter().map(|(name, value)| {
+        let from = upstream.guards_from.get(name).cloned();
+        let from = from.unwrap_or_else(|| "built in".to_owned());
+        (name.to_owned(), Leaf { value: value.into(), from })
+    });
+    leaves.collect()
 }
 
 fn outgoing(
@@ -278,6 +308,7 @@ fn outgoing(
         request: None,
         headers: Vec::new(),
         event: BTreeMap::new(),
+        guards: guards(&target.upstream),
         deadline_ms: 0,
         refused: None,
     };

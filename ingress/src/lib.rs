@@ -16,6 +16,7 @@ mod normalise;
 mod outgoing;
 pub mod plane;
 pub mod problem;
+mod rates;
 mod recorder;
 mod reply;
 pub mod routes;

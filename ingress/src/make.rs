@@ -26,6 +26,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) arrived: Instant,
     /// What one look over the headers has shown.
     pub(crate) glance: Glance,
+    /// The address that limits know the caller by.
+    pub(crate) caller: std::net::IpAddr,
 }
 
 impl Asked<'_> {
@@ -76,6 +78,15 @@ fn names_event(template: &Template) -> bool {
 /// The attributes by which a plain request is routed where a door routes by events.
 pub(crate) fn provisional(asked: &Asked<'_>, route: &Route) -> Attributes {
     normalise::basic(&plain(asked, route))
+}
+
+/// The attributes that a plain request gets when it becomes an event of this route.
+///
+/// # Errors
+/// If a placeholder cannot be filled with what the request brings.
+pub(crate) fn to_be(chosen: &Chosen<'_>, asked: &Asked<'_>) -> Result<Attributes, Fault> {
+    let values = asked.values(&chosen.captures, None);
+    normalise::attributes(&plain(asked, chosen.route), &chosen.route.set_event, &values)
 }
 
 fn plain<'a>(asked: &'a Asked<'_>, route: &'a Route) -> Plain<'a> {

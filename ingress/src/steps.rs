@@ -19,6 +19,7 @@ use crate::{
     make::{self, Asked},
     outgoing::Outgoing,
     plane::core::Core,
+    rates,
     recorder::Trace,
     routes::{Chosen, Door, Limits, Refusal, Seen},
     tunnel,
@@ -71,7 +72,8 @@ pub(crate) async fn serve(
     let upgrade = if glance.upgrade { hop::upgrade(request.headers()) } else { None };
     let upgrade = upgrade.zip(tunnel);
     let (parts, body) = request.into_parts();
-    let asked = Asked { parts, request_id: &request_id, arrived: trace.arrived, glance };
+    let caller = rates::caller(peer.address);
+    let asked = Asked { parts, request_id: &request_id, arrived: trace.arrived, glance, caller };
 
     // 2 to 9 may panic only by a fault of ours; then this request fails, and no other.
     let served = AssertUnwindSafe(steps(&core, &peer, asked, body, upgrade, &mut trace))
@@ -93,6 +95,9 @@ pub(crate) async fn serve(
         answer.into()
     });
     served.answer.headers_mut().insert(answer::REQUEST_ID, request_id);
+    if let Some(told) = trace.limits.take() {
+        told.0.tell(&told.1, served.answer.headers_mut());
+    }
 
     // 10. Record: written when the answer's last byte has gone.
     let (head, body) = served.answer.into_parts();
@@ -172,6 +177,14 @@ async fn steps(
     let by_head = if door.by_event() { None } else { Some(choose(&door, None)?) };
     let limits = by_head.as_ref().map_or_else(|| door.widest(), |only| Limits::of(only.route));
     admit(asked.glance, limits)?;
+    match &by_head {
+        Some(only) if only.route.limits.is_some() => {
+            note(trace, core, only.route);
+            rates::by_head(only, &asked, trace)?;
+        }
+        Some(_) => {}
+        None => rates::none_passes(&door, &asked, trace)?,
+    }
 
     // 4. Decode: what it carries, as far as anything needs to know; then the one route. What is rare
     // is boxed here and below: a future is moved about at its full size.
@@ -197,9 +210,8 @@ async fn steps(
                     Carried::One(event) => event,
                     Carried::Many(events) => {
                         let always = |_: &Attributes| choose(&door, None);
-                        return Ok(Box::pin(batch::serve(core, &asked, events, &always, trace))
-                            .await?
-                            .into());
+                        let batch = batch::serve(core, &asked, events, &always, true, trace);
+                        return Ok(Box::pin(batch).await?.into());
                     }
                 }
             }
@@ -229,19 +241,21 @@ async fn steps(
                     }
                     Carried::Many(events) => {
                         let by_event = |event: &Attributes| choose(&door, Some(event));
-                        return Ok(Box::pin(batch::serve(core, &asked, events, &by_event, trace))
-                            .await?
-                            .into());
+                        let batch = batch::serve(core, &asked, events, &by_event, false, trace);
+                        return Ok(Box::pin(batch).await?.into());
                     }
                 }
             }
         };
+        note(trace, core, chosen.route);
         let limits = Limits::of(chosen.route);
         admit(asked.glance, limits)?;
+        rates::by_head(&chosen, &asked, trace)?;
         let data = guard(event.data, chosen.route, limits.event as u64);
         (chosen, Event { data, ..event })
     };
     note(trace, core, chosen.route);
+    rates::by_event(&chosen, &asked, &event, trace)?;
     trace.record.bytes_in = exact(&event.data);
 
     // 5. Make the call, with its deadline.
@@ -257,9 +271,10 @@ async fn steps(
     // 6, 7, 8. Attempt: the lane picks an endpoint, translates and sends once; the policy sends
     // again where that is safe.
     let lane = core.view.lane(&target.upstream);
-    let attempted =
-        policy::attempt(&chosen.route.policy, call, async |call| lane.call(call).await).await;
+    let send = async |call| lane.call(call).await;
+    let attempted = policy::attempt(&chosen.route.policy, &target.guards, call, send).await;
     trace.record.attempts = attempted.attempts;
+    trace.permit = attempted.permit;
     let mut reply = match attempted.result {
         Ok(reply) => reply,
         Err(fault) => {

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use policy::Policy;
+use policy::{GuardSettings, Guards, Policy, Registry, limiter::Limits};
 use regex::Regex;
 use schemas::{Ack, Address, Format, Name, Template};
 
@@ -27,6 +27,8 @@ pub struct Table {
     pub routes: Vec<Arc<Route>>,
     /// The same routes, made ready for matching.
     pub doors: routes::Doors,
+    /// What the process knows of its upstreams and callers, from one table to the next.
+    pub registry: Arc<Registry>,
 }
 
 /// A socket on which requests arrive.
@@ -47,6 +49,12 @@ pub struct Upstream {
     pub index: usize,
     /// The kind's half of it.
     pub target: invokers::Target,
+    /// What guards all of it; the breakers are its functions' own.
+    pub guards: Guards,
+    /// By which settings.
+    pub settings: GuardSettings,
+    /// Where each of these comes from, such as `breaker.open` from `policies.default`.
+    pub guards_from: BTreeMap<String, String>,
     /// A digest of everything that a lane is made of: equal digests share their connections across
     /// a reload.
     pub digest: u64,
@@ -69,6 +77,8 @@ pub struct Route {
     pub policy: Policy,
     /// Where each leaf of the policy comes from, such as `retry.attempts` from `policies.partners`.
     pub policy_from: BTreeMap<String, String>,
+    /// How many requests it takes; none: any number.
+    pub limits: Option<Arc<Limits>>,
     /// What becomes of a request.
     pub action: Action,
     /// Changes of the headers, both ways. A destination's own come after these.
@@ -183,6 +193,8 @@ pub struct Destination {
     pub address: Arc<Address>,
     /// The address as text, for records and metrics.
     pub label: Arc<str>,
+    /// What guards it.
+    pub guards: Guards,
     /// The function part, where it has no placeholder.
     pub fixed: Option<Arc<str>>,
     /// Its share among the route's targets.
@@ -230,6 +242,16 @@ pub struct HeaderChanges {
     pub set: Vec<(HeaderName, Template)>,
     /// Put beside what is there.
     pub add: Vec<(HeaderName, Template)>,
+}
+
+impl Upstream {
+    /// What guards one of its functions, by the function's address as it is written.
+    #[must_use]
+    pub fn guards_of(&self, address: &str, registry: &Registry) -> Guards {
+        let settings = self.settings.breaker.as_ref();
+        let breaker = settings.map(|settings| registry.breaker(address, settings));
+        Guards { breaker, ..self.guards.clone() }
+    }
 }
 
 impl HeaderChanges {

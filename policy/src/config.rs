@@ -1,10 +1,18 @@
 //! The policy as it is written, and as it is lived by.
 
+mod guards;
+mod or_none;
+
 use std::{fmt, time::Duration};
 
 use schemars::JsonSchema;
-use schemas::units::{Size, Span};
+use schemas::units::{Rate, Size, Span};
 use serde::{Deserialize, Deserializer, Serialize, de};
+
+pub use self::{
+    guards::{BreakerWritten, ConcurrencyWritten, GuardSettings, GuardsWritten},
+    or_none::OrNone,
+};
 
 /// A policy as a configuration writes it. What is left out comes from the next wider one: the
 /// route's `policy`, then `use` in order, then the upstream, then `policies.default`.
@@ -25,11 +33,30 @@ pub struct Written {
     /// Whether the function may be called twice for one request, so that a call which may have run
     /// can be sent again. Default: as the method says (GET, HEAD, OPTIONS, PUT, DELETE are).
     pub idempotent: Option<bool>,
+    /// How many requests the route takes; a request has to pass each of these limits. `none`
+    /// removes those of a wider policy. Default: no limit.
+    pub rate_limit: Option<OrNone<Vec<RateLimitWritten>>>,
     /// Who may call. Authentication is not built yet, so `none` is the only word, and it says what
     /// is so anyhow: anybody may. It needs `public: true` beside it.
     pub auth: Option<Auth>,
     /// Says that anybody may call, and that this is meant; beside `auth: none`.
     pub public: Option<bool>,
+}
+
+/// One rate limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "RateLimit")]
+pub struct RateLimitWritten {
+    /// How many requests in a second, a minute or an hour: `10/s`.
+    pub rate: Rate,
+    /// How many of them may come at once. Default: as many as the rate names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u32>,
+    /// Who shares the limit: `address` (the caller's), or what the request brings, such as
+    /// `"{header.x-tenant}"`. Default: all requests of the route together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// Who may call.
@@ -176,6 +203,7 @@ impl Written {
             retry,
             limits,
             idempotent: self.idempotent.or(wider.idempotent),
+            rate_limit: self.rate_limit.clone().or_else(|| wider.rate_limit.clone()),
             auth: self.auth.or(wider.auth),
             public: self.public.or(wider.public),
         }
@@ -200,6 +228,7 @@ impl Written {
             ("limits.event", limits.is_some_and(|limits| limits.event.is_some())),
             ("limits.headers", limits.is_some_and(|limits| limits.headers.is_some())),
             ("idempotent", self.idempotent.is_some()),
+            ("rate_limit", self.rate_limit.is_some()),
             ("auth", self.auth.is_some()),
             ("public", self.public.is_some()),
         ]
@@ -305,7 +334,7 @@ mod tests {
     fn every_leaf_of_the_schema_is_a_leaf_of_the_code() {
         let all = written(
             r#"{"timeout": "1s", "try_timeout": "1s", "idle_timeout": "1s", "idempotent": true,
-                "auth": "none", "public": true,
+                "rate_limit": [{"rate": "1/s"}], "auth": "none", "public": true,
                 "retry": {"attempts": 1, "on": [], "backoff": {"base": "1s", "max": "1s"}, "buffer": "1B"},
                 "limits": {"body": "1B", "event": "1B", "headers": "1B"}}"#,
         );

@@ -12,9 +12,12 @@ pub mod budget;
 mod clock;
 mod config;
 mod guard;
+mod guards;
+mod hold;
 mod keep;
 pub mod limiter;
 pub mod permits;
+mod registry;
 mod tee;
 mod timer;
 mod tunnel;
@@ -23,7 +26,11 @@ mod window;
 pub use attempt::{Attempted, attempt};
 pub use clock::nanos;
 pub use config::{
-    Auth, BackoffWritten, LimitsWritten, On, OnName, Policy, Retry, RetryWritten, Written,
+    Auth, BackoffWritten, BreakerWritten, ConcurrencyWritten, GuardSettings, GuardsWritten,
+    LimitsWritten, On, OnName, OrNone, Policy, RateLimitWritten, Retry, RetryWritten, Written,
 };
 pub use guard::{Guarded, guard_body};
+pub use guards::Guards;
+pub use hold::hold;
+pub use registry::{Of, Registry, Snapshot};
 pub use tunnel::join;

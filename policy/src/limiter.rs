@@ -137,11 +137,12 @@ impl Limiter {
         }
     }
 
-    /// Whether [`Limiter::take`] would refuse one, which takes nothing.
+    /// How the bucket stands if [`Limiter::take`] would refuse one now. Takes nothing.
     #[must_use]
-    pub fn refuses(&self, key: u128, now: u64) -> bool {
-        let paid = self.buckets.look(key).max(now).saturating_add(self.step);
-        paid - now > self.room
+    pub fn refusal(&self, key: u128, now: u64) -> Option<Standing> {
+        let ahead = self.buckets.look(key).max(now) - now;
+        let over = ahead.saturating_add(self.step).saturating_sub(self.room);
+        (over > 0).then(|| Standing { next: Duration::from_nanos(over), ..self.standing(ahead) })
     }
 
     /// Puts back what a request has taken that was refused for another reason.

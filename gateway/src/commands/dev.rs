@@ -55,7 +55,7 @@ struct Samples {
 pub(crate) fn run(args: &Args) -> Done {
     let control = serve::control()?;
     let samples = control.block_on(Samples::start())?;
-    let offer = Offer { embedded: Some(Arc::new(Bus::default())) };
+    let offer = Offer { embedded: Some(Arc::new(Bus::default())), ..Offer::default() };
     let (table, folder) = match &args.config {
         Some(path) => {
             let (loaded, folder) = files::load(path, &offer)?;
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_configuration_for_playing_loads_with_both_buses() {
-        let offer = Offer { embedded: Some(Arc::new(Bus::default())) };
+        let offer = Offer { embedded: Some(Arc::new(Bus::default())), ..Offer::default() };
         for (line, kind) in
             [("gusset dev", "embedded"), ("gusset dev --nats nats://127.0.0.1:4222", "nats")]
         {

@@ -40,6 +40,9 @@ pub struct File {
 pub struct Offer {
     /// The bus in memory for upstreams of kind embedded; only `gusset dev` has one.
     pub embedded: Option<Arc<invokers::embedded::Bus>>,
+    /// What the process knows of its upstreams and callers. Who loads one configuration after the
+    /// other offers the same one each time, so that an edit does not forget it.
+    pub registry: Arc<policy::Registry>,
 }
 
 /// A configuration that is ready to serve.

@@ -35,18 +35,7 @@ const WORDS: &[(Place, &[&str])] = &[
         ],
     ),
     (Place::Listener, &["tls"]),
-    (
-        Place::Upstream,
-        &[
-            "concurrency",
-            "breaker",
-            "retry_budget",
-            "load_balancing",
-            "health",
-            "connections",
-            "protocol",
-        ],
-    ),
+    (Place::Upstream, &["load_balancing", "health", "connections", "protocol"]),
     (Place::Nats, &["declare"]),
     (
         Place::Route,
@@ -65,20 +54,10 @@ const WORDS: &[(Place, &[&str])] = &[
         ],
     ),
     (Place::Target, &["allow"]),
-    (Place::Policy, &["authorize", "rate_limit", "cors", "max_duration", "priority"]),
+    (Place::Policy, &["authorize", "cors", "max_duration", "priority"]),
     (
         Place::DefaultPolicy,
-        &[
-            "concurrency",
-            "breaker",
-            "retry_budget",
-            "load_balancing",
-            "health",
-            "connections",
-            "connect_timeout",
-            "protocol",
-            "tls",
-        ],
+        &["load_balancing", "health", "connections", "connect_timeout", "protocol", "tls"],
     ),
 ];
 

@@ -49,8 +49,8 @@ pub(super) const SECTIONS: [Section; 7] = [
     },
     Section {
         name: "policies",
-        about: "Policies by name. `default` applies to every route; a route names others with `use`.",
-        schema: |schemas| BTreeMap::<Name, policy::Written>::json_schema(schemas),
+        about: "Policies by name. `default` applies to every route, and its guards to every upstream; a route names others with `use`.",
+        schema: policies,
     },
 ];
 
@@ -120,10 +120,39 @@ impl JsonSchema for Upstream {
             ("nats", invokers::nats::Written::json_schema(schemas)),
             ("embedded", Embedded::json_schema(schemas)),
         ];
-        let branches: Vec<Schema> =
-            kinds.into_iter().map(|(kind, schema)| branch(kind, schema)).collect();
+        let branches: Vec<Schema> = kinds
+            .into_iter()
+            .map(|(kind, schema)| with_guards(branch(kind, schema), schemas))
+            .collect();
         json_schema!({ "description": "A place that holds functions.", "oneOf": branches })
     }
+}
+
+/// Policies by name, of which `default` may say more than the others.
+fn policies(schemas: &mut SchemaGenerator) -> Schema {
+    let mut all = BTreeMap::<Name, policy::Written>::json_schema(schemas);
+    let default = with_guards(policy::Written::json_schema(schemas), schemas);
+    let object = all.ensure_object();
+    // Any name but that one, which the pattern would fit too.
+    if let Some(Value::Object(by_name)) = object.get_mut("patternProperties") {
+        *by_name = std::mem::take(by_name)
+            .into_iter()
+            .map(|(pattern, policy)| (pattern.replacen('^', "^(?!default$)", 1), policy))
+            .collect();
+    }
+    object.insert("properties".to_owned(), serde_json::json!({ "default": default }));
+    all
+}
+
+/// The same, with what guards an upstream.
+fn with_guards(mut schema: Schema, schemas: &mut SchemaGenerator) -> Schema {
+    let mut guards = policy::GuardsWritten::json_schema(schemas);
+    if let Some(Value::Object(guards)) = guards.ensure_object().remove("properties")
+        && let Some(Value::Object(own)) = schema.ensure_object().get_mut("properties")
+    {
+        own.extend(guards);
+    }
+    schema
 }
 
 /// What one kind takes, with `kind` in front.

@@ -16,7 +16,8 @@ use std::{
 use bytes::BytesMut;
 use http::HeaderValue;
 use invokers::Tools;
-use schemas::{Class, Fault, Job};
+use policy::{Guards, permits::Share};
+use schemas::{Class, Fault, Job, Reply};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, mpsc, watch},
@@ -267,14 +268,20 @@ fn obey(core: &Rc<Core>, order: Order) {
     }
 }
 
-/// Sends a job's call by this core's lane, under the default policy.
+/// Sends a job's call by this core's lane, under the default policy and behind the same guards as
+/// the calls of requests, with the jobs' share of the permits.
 async fn send(core: Rc<Core>, job: Job) {
     let upstream = core.view.table.upstreams.iter().find(|one| one.name == job.address.upstream);
     let result = match upstream {
         Some(upstream) => {
             let lane = core.view.lane(upstream);
             let policy = policy::Policy::default();
-            policy::attempt(&policy, job.call, async |call| lane.call(call).await).await.result
+            let guards = upstream.guards_of(&job.address.to_string(), &core.view.table.registry);
+            let guards = Guards { share: Share::Jobs, ..guards };
+            let send = async |call| lane.call(call).await;
+            let done = policy::attempt(&policy, &guards, job.call, send).await;
+            let permit = done.permit;
+            done.result.map(|reply| Reply { data: policy::hold(reply.data, permit), ..reply })
         }
         None => Err(Fault::new(
             Class::NotFound,

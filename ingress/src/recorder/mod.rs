@@ -107,6 +107,11 @@ pub(crate) struct Trace {
     pub(crate) series: SeriesId,
     /// What is known so far.
     pub(crate) record: Record,
+    /// The upstream's permit. It goes back with the trace, which is when the answer's last byte has
+    /// gone.
+    pub(crate) permit: Option<policy::permits::Permit>,
+    /// How the rate limits stand, for the answer's headers.
+    pub(crate) limits: Option<Box<crate::rates::Told>>,
     head_seen: bool,
 }
 
@@ -125,6 +130,8 @@ impl Trace {
             arrived,
             series: NO_ROUTE,
             head_seen: false,
+            permit: None,
+            limits: None,
             record: Record {
                 at_us: recorder.wall_us(arrived),
                 request_id,

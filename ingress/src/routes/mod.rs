@@ -224,6 +224,13 @@ impl<'t> Door<'t> {
         self.gates.iter().flat_map(|(_, gate)| gate.routes())
     }
 
+    /// All routes of the door, each with what its path brings.
+    pub fn each(&self) -> impl Iterator<Item = Chosen<'t>> {
+        let path = str::from_utf8(&self.path).unwrap_or_default();
+        self.routes()
+            .map(move |route| Chosen { route, captures: Captures::cut(&route.matching.path, path) })
+    }
+
     /// One of the routes, for what all routes of a door have in common.
     #[must_use]
     pub fn head(&self) -> &'t Arc<Route> {

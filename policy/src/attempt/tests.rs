@@ -18,6 +18,11 @@ fn policy(attempts: u32, on: &[On]) -> Policy {
     policy
 }
 
+/// A target that nothing guards.
+fn free() -> Guards {
+    Guards::default()
+}
+
 fn on(names: &[OnName]) -> Vec<On> {
     names.iter().copied().map(On::Named).collect()
 }
@@ -57,14 +62,15 @@ fn seen(call: &Call) -> (u32, Option<EndpointId>, usize) {
 #[tokio::test(start_paused = true)]
 async fn a_throttled_call_is_sent_again_whole_and_elsewhere() {
     let tries = RefCell::new(Vec::new());
-    let done = attempt(&Policy::default(), call(Method::POST, "hello"), async |call: Call| {
-        tries.borrow_mut().push(seen(&call));
-        assert_eq!(call.event.data.collect(5).await.unwrap(), "hello");
-        let first = tries.borrow().len() == 1;
-        let endpoint = Some(EndpointId(7));
-        Ok(if first { Reply { endpoint, ..throttled(None) } } else { ok() })
-    })
-    .await;
+    let done =
+        attempt(&Policy::default(), &free(), call(Method::POST, "hello"), async |call: Call| {
+            tries.borrow_mut().push(seen(&call));
+            assert_eq!(call.event.data.collect(5).await.unwrap(), "hello");
+            let first = tries.borrow().len() == 1;
+            let endpoint = Some(EndpointId(7));
+            Ok(if first { Reply { endpoint, ..throttled(None) } } else { ok() })
+        })
+        .await;
     assert_eq!(done.attempts, 2);
     assert_eq!(done.result.unwrap().verdict, Verdict::Ok);
     assert_eq!(*tries.borrow(), [(1, None, 2), (2, Some(EndpointId(7)), 2)]);
@@ -76,7 +82,7 @@ async fn a_call_that_was_not_sent_comes_back_and_is_sent_without_a_copy() {
     let mut call = call(Method::POST, "");
     let (_feed, body) = mpsc::channel(1);
     call.event.data = Body::boxed(Fed(body));
-    let done = attempt(&policy, call, async |call: Call| {
+    let done = attempt(&policy, &free(), call, async |call: Call| {
         let endpoint = EndpointId(u16::try_from(call.attempt).unwrap());
         assert!(call.event.data.whole().is_none());
         Err(Fault::new(Class::ConnectFailed, "refused").at(endpoint).unsent(call))
@@ -91,7 +97,7 @@ async fn a_call_that_was_not_sent_comes_back_and_is_sent_without_a_copy() {
 #[tokio::test(start_paused = true)]
 async fn what_the_platform_asks_for_is_waited_and_no_longer_than_the_deadline() {
     let since = Instant::now();
-    let done = attempt(&Policy::default(), call(Method::GET, ""), async |call: Call| {
+    let done = attempt(&Policy::default(), &free(), call(Method::GET, ""), async |call: Call| {
         Ok(if call.attempt == 1 { throttled(Some(3_000)) } else { ok() })
     })
     .await;
@@ -100,9 +106,10 @@ async fn what_the_platform_asks_for_is_waited_and_no_longer_than_the_deadline() 
 
     // Given up at once: nobody waits for nothing.
     let since = Instant::now();
-    let done =
-        attempt(&Policy::default(), call(Method::GET, ""), async |_| Ok(throttled(Some(15_000))))
-            .await;
+    let done = attempt(&Policy::default(), &free(), call(Method::GET, ""), async |_| {
+        Ok(throttled(Some(15_000)))
+    })
+    .await;
     assert_eq!((done.attempts, since.elapsed()), (1, Duration::ZERO));
     assert_eq!(done.result.unwrap().head.status, 429);
 }
@@ -110,9 +117,10 @@ async fn what_the_platform_asks_for_is_waited_and_no_longer_than_the_deadline() 
 #[tokio::test(start_paused = true)]
 async fn a_try_that_takes_too_long_may_have_run() {
     let since = Instant::now();
-    let done =
-        attempt(&Policy::default(), call(Method::GET, ""), async |_| std::future::pending().await)
-            .await;
+    let done = attempt(&Policy::default(), &free(), call(Method::GET, ""), async |_| {
+        std::future::pending().await
+    })
+    .await;
     let fault = done.result.unwrap_err();
     assert_eq!((fault.class, fault.ran, done.attempts), (Class::Timeout, Ran::Maybe, 1));
     assert!(since.elapsed() >= 10 * SECOND && since.elapsed() < 11 * SECOND);
@@ -123,7 +131,8 @@ async fn a_timeout_is_worth_another_try_until_the_deadline() {
     let policy = policy(5, &on(&[OnName::Timeout]));
     let since = Instant::now();
     let done =
-        attempt(&policy, call(Method::GET, ""), async |_| std::future::pending().await).await;
+        attempt(&policy, &free(), call(Method::GET, ""), async |_| std::future::pending().await)
+            .await;
     assert_eq!((done.attempts, done.result.unwrap_err().class), (2, Class::Timeout));
     assert!(since.elapsed() >= 15 * SECOND && since.elapsed() < 16 * SECOND);
 }
@@ -132,7 +141,8 @@ async fn a_timeout_is_worth_another_try_until_the_deadline() {
 async fn a_call_whose_time_is_up_is_not_sent() {
     let mut call = call(Method::GET, "");
     call.deadline = Instant::now().into_std();
-    let done = attempt(&Policy::default(), call, async |_| unreachable!("it was sent")).await;
+    let done =
+        attempt(&Policy::default(), &free(), call, async |_| unreachable!("it was sent")).await;
     let fault = done.result.unwrap_err();
     assert_eq!((fault.class, fault.ran, done.attempts), (Class::Timeout, Ran::No, 0));
 }
@@ -140,11 +150,12 @@ async fn a_call_whose_time_is_up_is_not_sent() {
 #[tokio::test(start_paused = true)]
 async fn what_an_earlier_try_may_have_done_is_not_forgotten() {
     let policy = policy(2, &on(&[OnName::Failed]));
-    let done = attempt(&policy, call(Method::PUT, "x"), async |call: Call| match call.attempt {
-        1 => Ok(failed()),
-        _ => Err(Fault::new(Class::ConnectFailed, "refused").unsent(call)),
-    })
-    .await;
+    let done =
+        attempt(&policy, &free(), call(Method::PUT, "x"), async |call: Call| match call.attempt {
+            1 => Ok(failed()),
+            _ => Err(Fault::new(Class::ConnectFailed, "refused").unsent(call)),
+        })
+        .await;
     assert_eq!(done.result.unwrap_err().ran, Ran::Maybe);
 }
 
@@ -156,7 +167,7 @@ async fn a_stream_is_not_held_back_and_is_sent_again_from_its_first_byte() {
     feed.send(Bytes::from_static(b"one ")).await.unwrap();
     let mut feed = Some(feed);
     let policy = Policy::default();
-    let done = attempt(&policy, call, async |mut call: Call| {
+    let done = attempt(&policy, &free(), call, async |mut call: Call| {
         if call.attempt == 1 {
             // Answered early, with the stream still open: the first chunk is here already.
             assert_eq!(next(&mut call.event.data).await, "one ");
@@ -180,7 +191,7 @@ async fn a_stream_that_is_here_already_is_whole() {
     let mut call = call(Method::POST, "");
     call.event.data = Body::boxed(Known(Fed(body), 5));
     feed.send(Bytes::from_static(b"hello")).await.unwrap();
-    let done = attempt(&Policy::default(), call, async |call: Call| {
+    let done = attempt(&Policy::default(), &free(), call, async |call: Call| {
         assert_eq!(call.event.data.whole().unwrap(), "hello");
         Ok(if call.attempt == 1 { throttled(None) } else { ok() })
     })
@@ -194,7 +205,7 @@ async fn a_stream_that_broke_before_the_first_try_does_not_pass_for_an_empty_one
     let mut call = call(Method::POST, "");
     call.event.data = crate::guard_body(Body::boxed(Fed(body)), Duration::from_secs(1), Some(4));
     feed.send(Bytes::from_static(b"hello")).await.unwrap();
-    attempt(&Policy::default(), call, async |call: Call| {
+    attempt(&Policy::default(), &free(), call, async |call: Call| {
         let body = call.event.data;
         assert_eq!((body.is_end_stream(), body.size_hint().exact()), (false, None));
         assert!(matches!(body.collect(99).await, Err(BodyError::TooLarge { limit: 4 })));
@@ -210,7 +221,7 @@ async fn who_waits_for_100_is_not_told_to_go_on_before_the_try() {
     call.head.headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
     call.event.data = Body::boxed(Known(Fed(body), 5));
     feed.send(Bytes::from_static(b"hello")).await.unwrap();
-    let done = attempt(&Policy::default(), call, async |call: Call| {
+    let done = attempt(&Policy::default(), &free(), call, async |call: Call| {
         assert_eq!(feed.capacity(), 0, "the body was looked at");
         assert_eq!(call.event.data.size_hint().exact(), Some(5));
         Ok(ok())
@@ -225,7 +236,7 @@ async fn a_body_known_to_be_longer_than_the_buffer_is_left_alone() {
     let mut call = call(Method::POST, "");
     call.event.data = Body::boxed(Known(Fed(body), 1 << 20));
     feed.send(Bytes::from_static(b"hello")).await.unwrap();
-    let done = attempt(&Policy::default(), call, async |mut call: Call| {
+    let done = attempt(&Policy::default(), &free(), call, async |mut call: Call| {
         assert_eq!(next(&mut call.event.data).await, "hello");
         Ok(throttled(None))
     })
@@ -243,7 +254,7 @@ async fn a_stream_longer_than_the_buffer_is_sent_once() {
     feed.send(Bytes::from_static(b"123")).await.unwrap();
     feed.send(Bytes::from_static(b"456")).await.unwrap();
     drop(feed);
-    let done = attempt(&policy, call, async |call: Call| {
+    let done = attempt(&policy, &free(), call, async |call: Call| {
         assert_eq!(call.event.data.collect(6).await.unwrap(), "123456");
         Ok(throttled(None))
     })
@@ -257,7 +268,7 @@ async fn a_try_that_is_over_is_cut_off_from_the_body() {
     let mut call = call(Method::POST, "");
     call.event.data = Body::boxed(Fed(body));
     let left = RefCell::new(None);
-    let done = attempt(&Policy::default(), call, async |mut call: Call| {
+    let done = attempt(&Policy::default(), &free(), call, async |mut call: Call| {
         if call.attempt == 1 {
             let reader = tokio::spawn(async move {
                 poll_fn(|cx| Pin::new(&mut call.event.data).poll_frame(cx)).await
@@ -347,7 +358,7 @@ proptest! {
             call.deadline = deadline.into_std();
             let script = RefCell::new(VecDeque::from(ends.clone()));
             let begun = RefCell::new(Vec::new());
-            let done = attempt(&policy, call, async |call: Call| {
+            let done = attempt(&policy, &free(), call, async |call: Call| {
                 begun.borrow_mut().push(Instant::now());
                 let (end, after) = script.borrow_mut().pop_front().unwrap_or((End::Ok, 0));
                 tokio::time::sleep(Duration::from_millis(after)).await;

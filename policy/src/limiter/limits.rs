@@ -147,13 +147,13 @@ impl Limits {
         Ok(standings)
     }
 
-    /// Whether a limit would refuse one by the head alone, which takes nothing.
+    /// How the first limit stands that would refuse one by the head alone. Takes nothing.
     #[must_use]
-    pub fn refuse_by_head(&self, asker: &Asker<'_>, now: u64) -> bool {
-        self.all
-            .iter()
-            .take(self.by_event)
-            .any(|limit| limit.settings().key.of(asker).is_ok_and(|key| limit.refuses(key, now)))
+    pub fn refused_by_head(&self, asker: &Asker<'_>, now: u64) -> Option<Standings> {
+        self.all.iter().enumerate().take(self.by_event).find_map(|(at, limit)| {
+            let key = limit.settings().key.of(asker).ok()?;
+            Some(Standings(vec![(at, limit.refusal(key, now)?)]))
+        })
     }
 
     /// Says in an answer's headers what the limits are and how they stand. What the function says

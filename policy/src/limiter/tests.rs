@@ -36,7 +36,7 @@ fn a_burst_passes_and_then_the_rate() {
     }
     let refused = limiter.take(0, 1, BEGIN).unwrap_err();
     assert_eq!((refused.remaining, refused.next), (0, Duration::from_millis(100)));
-    assert!(limiter.refuses(0, BEGIN));
+    assert_eq!(limiter.refusal(0, BEGIN), Some(refused));
     assert!(limiter.take(0, 1, BEGIN + SECOND / 10 - 1).is_err());
     assert!(limiter.take(0, 1, BEGIN + SECOND / 10).is_ok());
     assert!(limiter.take(0, 1, BEGIN + SECOND / 10).is_err());
@@ -145,7 +145,7 @@ fn a_request_passes_all_limits_or_takes_of_none() {
     assert_eq!(headers["ratelimit-policy"], "\"10/s\";q=10;w=1, \"1/s\";q=1;w=1");
     assert_eq!(headers["ratelimit"], "\"10/s\";r=9;t=1, \"1/s\";r=0;t=1");
 
-    assert!(limits.refuse_by_head(&asker, BEGIN));
+    assert!(limits.refused_by_head(&asker, BEGIN).is_some());
     for _ in 0..100 {
         let refused = limits.take_by_head(&asker, 1, BEGIN, &mut Taken::default());
         let Err(Exceeded::Limit(standings)) = refused else { panic!("it was let through") };
@@ -158,7 +158,7 @@ fn a_request_passes_all_limits_or_takes_of_none() {
     }
     assert_eq!(wide.take(0, 1, BEGIN).unwrap().remaining, 8, "a refused request has cost nothing");
     taken.put_back(BEGIN);
-    assert!(!limits.refuse_by_head(&asker, BEGIN));
+    assert!(limits.refused_by_head(&asker, BEGIN).is_none());
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 mod addresses;
 mod answers;
+mod guards;
 mod headers;
+mod limits;
 mod listeners;
 mod matching;
 mod policies;
@@ -40,8 +42,8 @@ pub(super) fn table(
     let listeners = listeners::listeners(&sections, report);
     let admin = listeners::admin(&sections, &listeners, report);
     let events_path = listeners::events_path(&sections, report);
-    let mut upstreams = upstreams::read(&sections, offer, report);
-    let mut policies = policies::read(&sections, report);
+    let (mut policies, guards) = policies::read(&sections, report);
+    let mut upstreams = upstreams::read(&sections, offer, &guards, report);
     let routes = routes::read(
         &sections,
         &mut routes::Around {
@@ -49,6 +51,7 @@ pub(super) fn table(
             events_path: events_path.as_deref(),
             upstreams: &mut upstreams,
             policies: &mut policies,
+            registry: &offer.registry,
         },
         report,
     );
@@ -67,6 +70,7 @@ pub(super) fn table(
         upstreams,
         routes: routes?,
         doors,
+        registry: Arc::clone(&offer.registry),
     })
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use policy::{Policy, Written};
+use policy::{GuardsWritten, Policy, Written};
 use schemas::Name;
 
-use super::{Named, Sections, not_built};
+use super::{Named, Sections, guards, limits, not_built};
 use crate::config::{
     de,
     not_built::Place,
@@ -18,12 +18,26 @@ const ATTEMPTS_MAX: u32 = 20;
 /// All policies, by name. `default` applies to every route and is always used.
 pub(super) type Policies<'a> = Named<'a, Written>;
 
-/// Reads and checks every policy.
-pub(super) fn read<'a>(sections: &Sections<'a>, report: &mut Report) -> Policies<'a> {
+/// What a route lives by.
+pub(super) struct Lived<'a> {
+    pub(super) policy: Policy,
+    /// Where each leaf of it comes from.
+    pub(super) from: BTreeMap<String, String>,
+    /// The rate limits, which need to know of the route.
+    pub(super) limits: Option<limits::Found<'a>>,
+}
+
+/// Reads and checks every policy, and what `default` says of all upstreams.
+pub(super) fn read<'a>(
+    sections: &Sections<'a>,
+    report: &mut Report,
+) -> (Policies<'a>, GuardsWritten) {
+    let mut of_upstreams = GuardsWritten::default();
     let mut named =
         Named::read("policy", sections.get("policies"), report, |name, spot, report| {
             if name.as_str() == "default" {
                 not_built::refuse(spot, Place::DefaultPolicy, report);
+                of_upstreams = guards::read(spot, report);
             }
             refuse_not_built(spot, report);
             let written = de::read(spot, report)?;
@@ -33,20 +47,22 @@ pub(super) fn read<'a>(sections: &Sections<'a>, report: &mut Report) -> Policies
     if let Some(default) = named.all.get_mut("default") {
         default.used = true;
     }
-    named
+    (named, of_upstreams)
 }
 
-/// The policy that a route lives by, and where each leaf of it comes from.
-pub(super) fn of_route(
-    spot: &Spot<'_>,
+/// The policy that a route lives by.
+pub(super) fn of_route<'a>(
+    spot: &Spot<'a>,
     uses: &[Name],
     own: Option<&Written>,
-    policies: &mut Policies<'_>,
+    policies: &mut Policies<'a>,
     report: &mut Report,
-) -> (Policy, BTreeMap<String, String>) {
-    let mut layers: Vec<(String, Written)> = Vec::new();
-    if let Some(default) = policies.all.get("default").and_then(|entry| entry.value.clone()) {
-        layers.push(("policies.default".to_owned(), default));
+) -> Lived<'a> {
+    let mut layers: Vec<(String, Written, Spot<'a>)> = Vec::new();
+    if let Some(entry) = policies.all.get("default")
+        && let Some(default) = entry.value.clone()
+    {
+        layers.push(("policies.default".to_owned(), default, entry.spot.clone()));
     }
     for (name, at) in uses.iter().zip(spot.field("use").items(report)) {
         if name.as_str() == "default" {
@@ -55,24 +71,32 @@ pub(super) fn of_route(
             continue;
         }
         if let Some(Some(policy)) = policies.find(name, &at, report) {
-            layers.push((format!("policies.{name}"), policy.clone()));
+            let policy = policy.clone();
+            if let Some(entry) = policies.all.get(name) {
+                layers.push((format!("policies.{name}"), policy, entry.spot.clone()));
+            }
         }
     }
     if let Some(own) = own {
-        layers.push(("route".to_owned(), own.clone()));
+        layers.push(("route".to_owned(), own.clone(), spot.field("policy")));
     }
     let mut from = BTreeMap::new();
     let mut merged = Written::default();
-    for (name, layer) in layers {
+    let mut limits = None;
+    for (name, layer, at) in layers {
         from.extend(layer.leaves().into_iter().map(|leaf| (leaf.to_owned(), name.clone())));
+        if let Some(list) = &layer.rate_limit {
+            limits = list.is().map(|list| (list.clone(), at.field("rate_limit")));
+        }
         merged = layer.over(&merged);
     }
-    (merged.decide(), from)
+    Lived { policy: merged.decide(), from, limits }
 }
 
 /// Refuses what of a policy is not built yet.
 pub(super) fn refuse_not_built(spot: &Spot<'_>, report: &mut Report) {
     not_built::refuse(spot, Place::Policy, report);
+    guards::refuse(spot, report);
     let auth = spot.field("auth");
     if auth.node.is_some_and(|node| node.text() != Some("none")) {
         let remedy = "there is `auth: none` with `public: true`";
@@ -125,6 +149,7 @@ pub(super) fn check(written: &Written, spot: &Spot<'_>, report: &mut Report) {
         }
         _ => {}
     }
+    limits::check(written, spot, report);
     check_public(written, spot, report);
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemas::{Ack, Format, Template, cloudevents::webhook::Allowed};
 
 use super::{
-    Sections, answers, headers, matching, not_built, policies,
+    Sections, answers, headers, limits, matching, not_built, policies,
     policies::Policies,
     targets::{Common, takes_events},
     templates::Brings,
@@ -29,6 +29,7 @@ pub(super) struct Around<'a, 'b> {
     pub(super) events_path: Option<&'a str>,
     pub(super) upstreams: &'a mut Upstreams<'b>,
     pub(super) policies: &'a mut Policies<'b>,
+    pub(super) registry: &'a policy::Registry,
 }
 
 /// Reads the routes of all files, each with its spot; `None` for one that is wrong.
@@ -64,10 +65,10 @@ pub(super) fn read<'b>(
 }
 
 /// Reads one route: its name, and all of it if nothing is wrong.
-fn one(
+fn one<'b>(
     index: usize,
-    spot: &Spot<'_>,
-    around: &mut Around<'_, '_>,
+    spot: &Spot<'b>,
+    around: &mut Around<'_, 'b>,
     report: &mut Report,
 ) -> Option<(schemas::Name, Option<Route>)> {
     not_built::refuse(spot, not_built::Place::Route, report);
@@ -83,7 +84,7 @@ fn one(
     if let Some(own) = &written.policy {
         policies::check(own, &spot.field("policy"), report);
     }
-    let (policy, policy_from) = policies::of_route(
+    let lived = policies::of_route(
         spot,
         written.uses.as_deref().unwrap_or_default(),
         written.policy.as_ref(),
@@ -102,13 +103,14 @@ fn one(
         spot,
         brings: &brings,
         path: &matching.path,
-        timeout: policy.timeout,
+        timeout: lived.policy.timeout,
     };
     let action = action(&common, around, report);
     let brings = Brings { event: brings.event || gets_events(action.as_ref()), ..brings };
     let headers = written.headers.as_ref().map_or_else(HeaderRules::default, |written| {
         headers::rules(written, &spot.field("headers"), &brings, report)
     });
+    let limits = limits::of_route(&name, lived.limits.as_ref(), &brings, around.registry, report);
     let set_event = set_event(&written, spot, &brings, action.as_ref(), report);
     let forward_headers = forward_headers(&written, spot, action.as_ref(), report);
     let webhook = webhook(&written, spot, report);
@@ -117,8 +119,9 @@ fn one(
         name: name.clone(),
         index,
         matching,
-        policy,
-        policy_from,
+        policy: lived.policy,
+        policy_from: lived.from,
+        limits,
         action,
         headers,
         set_event,
@@ -144,7 +147,9 @@ fn slips(spot: &Spot<'_>, report: &mut Report) {
     {
         slip(&matching, single, format!("write a list: `{list}: {example}`"));
     }
-    for field in ["timeout", "try_timeout", "idle_timeout", "retry", "limits", "idempotent"] {
+    let of_the_policy =
+        ["timeout", "try_timeout", "idle_timeout", "retry", "limits", "idempotent", "rate_limit"];
+    for field in of_the_policy {
         slip(spot, field, format!("write it into the route's policy: `policy: {{ {field}: … }}`"));
     }
 }

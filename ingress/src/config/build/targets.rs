@@ -125,6 +125,7 @@ impl Common<'_, '_> {
         }
         let label: Arc<str> = address.to_string().into();
         Some(Destination {
+            guards: upstream.guards_of(&label, around.registry),
             fixed: address.function.literal().map(Arc::from),
             address: Arc::new(address),
             label,

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use invokers::{Target, http, nats};
+use policy::{Guards, GuardsWritten};
 use schemas::Name;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Named, Sections, not_built};
+use super::{Named, Sections, guards, not_built};
 use crate::{
     Upstream,
     config::{
@@ -30,11 +31,12 @@ const KINDS: [&str; 3] = ["http", "nats", "embedded"];
 pub(super) fn read<'a>(
     sections: &Sections<'a>,
     offer: &Offer,
+    for_all: &GuardsWritten,
     report: &mut Report,
 ) -> Upstreams<'a> {
     let mut named =
         Named::read("upstream", sections.get("upstreams"), report, |name, spot, report| {
-            upstream(name, spot, offer, report)
+            upstream(name, spot, offer, for_all, report)
         });
     for (index, entry) in named.all.values_mut().enumerate() {
         if let Some(upstream) = entry.value.as_mut().and_then(Arc::get_mut) {
@@ -55,6 +57,7 @@ fn upstream(
     name: &Name,
     spot: &Spot<'_>,
     offer: &Offer,
+    for_all: &GuardsWritten,
     report: &mut Report,
 ) -> Option<Arc<Upstream>> {
     if !matches!(spot.node.map(|node| &node.kind), Some(Kind::Map(_))) {
@@ -70,6 +73,7 @@ fn upstream(
     let kind = de::read::<String>(&at, report)?;
     report.prune(&at);
     not_built::refuse(spot, not_built::Place::Upstream, report);
+    let own = guards::read(spot, report);
     let (target, written) = match kind.as_str() {
         "http" => {
             let (target, written) = checked(name, spot, report, http::Target::build)?;
@@ -101,10 +105,22 @@ fn upstream(
             return None;
         }
     };
-    let written = with_kind(&kind, written);
-    let digest = digest(name, &written);
-    // The index is its place among all, which only the whole list knows.
-    Some(Arc::new(Upstream { name: name.clone(), index: 0, target, digest, written }))
+    // A lane is made of what the kind takes alone, so that new guards leave its connections.
+    let digest = digest(name, &with_kind(&kind, written.clone()));
+    let written = with_kind(&kind, with_guards(written, &own));
+    let (guards, settings, guards_from) = guards::of_upstream(name, &own, for_all, &offer.registry);
+    let deduplicates = target.deduplicates();
+    Some(Arc::new(Upstream {
+        name: name.clone(),
+        // Its place among all, which only the whole list knows.
+        index: 0,
+        target,
+        guards: Guards { deduplicates, ..guards },
+        settings,
+        guards_from,
+        digest,
+        written,
+    }))
 }
 
 /// Reads what is written for a kind and has the kind check it. What the kind says of a field that
@@ -139,6 +155,16 @@ fn with_kind(kind: &str, written: Value) -> Value {
         all.extend(fields.into_iter().map(|(name, value)| (name, without_nulls(value))));
     }
     without_nulls(Value::Object(all))
+}
+
+fn with_guards(written: Value, guards: &GuardsWritten) -> Value {
+    match (written, serde_json::to_value(guards)) {
+        (Value::Object(mut all), Ok(Value::Object(guards))) => {
+            all.extend(guards);
+            Value::Object(all)
+        }
+        (written, _) => written,
+    }
 }
 
 fn without_nulls(value: Value) -> Value {

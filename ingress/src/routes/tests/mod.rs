@@ -141,6 +141,7 @@ fn route(index: usize, rule: Rule) -> Route {
         matching: rule.matching,
         policy: policy::Policy::default(),
         policy_from: std::collections::BTreeMap::new(),
+        limits: None,
         action: Action::Respond {
             status: StatusCode::OK,
             headers: Vec::new(),

@@ -11,7 +11,7 @@ fn doors() -> Vec<Doors> {
     blocks
         .map(|text| {
             let file = File { name: "routing.md".to_owned(), text: text.to_owned() };
-            parse(&[file], &Offer { embedded: None }).unwrap().table.doors
+            parse(&[file], &Offer::default()).unwrap().table.doors
         })
         .collect()
 }
