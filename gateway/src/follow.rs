@@ -80,7 +80,9 @@ mod tests {
 
     fn upstream(target: Target) -> Arc<Upstream> {
         let name = "bus".parse().unwrap();
-        Arc::new(Upstream { name, index: 0, target, digest: 0, written: serde_json::Value::Null })
+        let guarding = ingress::table::Guarding::default();
+        let written = serde_json::Value::Null;
+        Arc::new(Upstream { name, index: 0, target, guarding, digest: 0, written })
     }
 
     #[tokio::test]

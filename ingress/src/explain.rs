@@ -284,8 +284,8 @@ pub fn leaves(route: &crate::Route) -> BTreeMap<String, Leaf> {
 /// What guards an upstream and its functions, and where each value comes from.
 #[must_use]
 pub fn guards(upstream: &crate::Upstream) -> BTreeMap<String, Leaf> {
-    let leaves = upstream.settings.leaves().into_iter().map(|(name, value)| {
-        let from = upstream.guards_from.get(name).cloned();
+    let leaves = upstream.guarding.settings.leaves().into_iter().map(|(name, value)| {
+        let from = upstream.guarding.from.get(name).cloned();
         let from = from.unwrap_or_else(|| "built in".to_owned());
         (name.to_owned(), Leaf { value: value.into(), from })
     });

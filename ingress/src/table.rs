@@ -49,17 +49,35 @@ pub struct Upstream {
     pub index: usize,
     /// The kind's half of it.
     pub target: invokers::Target,
-    /// What guards all of it; the breakers are its functions' own.
-    pub guards: Guards,
-    /// By which settings.
-    pub settings: GuardSettings,
-    /// Where each of these comes from, such as `breaker.open` from `policies.default`.
-    pub guards_from: BTreeMap<String, String>,
+    /// What guards it.
+    pub guarding: Guarding,
     /// A digest of everything that a lane is made of: equal digests share their connections across
     /// a reload.
     pub digest: u64,
     /// What was written, as JSON, for the admin API. Secrets are references there, never values.
     pub written: serde_json::Value,
+}
+
+/// What guards an upstream.
+#[derive(Clone, Debug)]
+pub struct Guarding {
+    /// The guards of all of it; the breakers are its functions' own.
+    pub guards: Guards,
+    /// By which settings.
+    pub settings: GuardSettings,
+    /// Where each of these comes from, such as `breaker.open` from `policies.default`.
+    pub from: BTreeMap<String, String>,
+}
+
+impl Default for Guarding {
+    /// Nothing guards it.
+    fn default() -> Self {
+        Self {
+            guards: Guards::default(),
+            settings: GuardSettings { permits: None, breaker: None, budget: None },
+            from: BTreeMap::new(),
+        }
+    }
 }
 
 /// One rule: which requests, and what becomes of them.
@@ -248,9 +266,9 @@ impl Upstream {
     /// What guards one of its functions, by the function's address as it is written.
     #[must_use]
     pub fn guards_of(&self, address: &str, registry: &Registry) -> Guards {
-        let settings = self.settings.breaker.as_ref();
+        let settings = self.guarding.settings.breaker.as_ref();
         let breaker = settings.map(|settings| registry.breaker(address, settings));
-        Guards { breaker, ..self.guards.clone() }
+        Guards { breaker, ..self.guarding.guards.clone() }
     }
 }
 

@@ -146,6 +146,7 @@ fn route(index: usize, matching: Match) -> Arc<Route> {
         matching,
         policy: policy::Policy::default(),
         policy_from: BTreeMap::new(),
+        limits: None,
         action: Action::Respond {
             status: StatusCode::OK,
             headers: Vec::new(),

@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use policy::{GuardSettings, Guards, GuardsWritten, OrNone, Registry};
+use policy::{Guards, GuardsWritten, OrNone, Registry};
 use schemas::{Name, units::Percent};
 
-use crate::config::{
-    de,
-    node::Kind,
-    spot::{Report, Spot},
+use crate::{
+    config::{
+        de,
+        node::Kind,
+        spot::{Report, Spot},
+    },
+    table::Guarding,
 };
 
 const WINDOW_LEAST: Duration = Duration::from_millis(100);
@@ -42,14 +45,13 @@ pub(super) fn refuse(spot: &Spot<'_>, report: &mut Report) {
     }
 }
 
-/// Decides what guards an upstream: the guards themselves but for its functions' breakers, the
-/// settings, and where each leaf of them comes from.
+/// Decides what guards an upstream.
 pub(super) fn of_upstream(
     name: &Name,
     own: &GuardsWritten,
     default: &GuardsWritten,
     registry: &Registry,
-) -> (Guards, GuardSettings, BTreeMap<String, String>) {
+) -> Guarding {
     let mut from = BTreeMap::new();
     for (leaves, place) in [
         (default.leaves(), "policies.default".to_owned()),
@@ -64,7 +66,7 @@ pub(super) fn of_upstream(
         budget: settings.budget.map(|share| registry.budget(name.as_str(), share)),
         ..Guards::default()
     };
-    (guards, settings, from)
+    Guarding { guards, settings, from }
 }
 
 fn check(written: &GuardsWritten, spot: &Spot<'_>, report: &mut Report) {

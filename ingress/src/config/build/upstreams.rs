@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use invokers::{Target, http, nats};
-use policy::{Guards, GuardsWritten};
+use policy::GuardsWritten;
 use schemas::Name;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -108,16 +108,14 @@ fn upstream(
     // A lane is made of what the kind takes alone, so that new guards leave its connections.
     let digest = digest(name, &with_kind(&kind, written.clone()));
     let written = with_kind(&kind, with_guards(written, &own));
-    let (guards, settings, guards_from) = guards::of_upstream(name, &own, for_all, &offer.registry);
-    let deduplicates = target.deduplicates();
+    let mut guarding = guards::of_upstream(name, &own, for_all, &offer.registry);
+    guarding.guards.deduplicates = target.deduplicates();
     Some(Arc::new(Upstream {
         name: name.clone(),
         // Its place among all, which only the whole list knows.
         index: 0,
         target,
-        guards: Guards { deduplicates, ..guards },
-        settings,
-        guards_from,
+        guarding,
         digest,
         written,
     }))

@@ -5,6 +5,7 @@ mod bounds;
 mod docs;
 mod good;
 mod lint;
+mod guards;
 mod schema;
 
 use super::{File, Loaded, Offer, Problem, parse};

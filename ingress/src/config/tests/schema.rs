@@ -41,7 +41,11 @@ fn what_the_schema_refuses_is_refused_by_the_loader() {
     }
     for wrong in [
         "listener: 0.0.0.0:8080",
-        "upstreams: { a: { kind: http, breaker: {} } }",
+        "upstreams: { a: { kind: http, url: http://127.0.0.1:1, health: {} } }",
+        "upstreams: { a: { kind: http, url: http://127.0.0.1:1, breaker: [] } }",
+        "upstreams: { a: { kind: http, url: http://127.0.0.1:1, concurrency: 0 } }",
+        "policies: { a: { breaker: {} } }",
+        "policies: { a: { rate_limit: [{ burst: 5 }] } }",
         "upstreams: { a: { kind: lambda } }",
         "upstreams: { A: { kind: http, url: http://127.0.0.1:1 } }",
         "routes: [{ name: a, to_all: [a] }]",
