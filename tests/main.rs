@@ -22,6 +22,7 @@ mod docs;
 mod examples;
 mod layers;
 mod nats;
+mod policy;
 mod proxy;
 mod routing;
 mod startup;

@@ -39,6 +39,9 @@ pub(super) fn check(written: &Written, spot: &Spot<'_>, report: &mut Report) {
         } else if per_second > f64::from(RATE_MAX) {
             let remedy = format!("write at most {RATE_MAX}/s");
             report.error(&at.field("rate"), format!("{} is too much", limit.rate), remedy);
+        } else if limit.burst.is_none() && limit.rate.count > BURST_MAX {
+            let message = "without `burst` as many may come at once as the rate names";
+            report.error(at, message, format!("write `burst:`, at most {BURST_MAX}"));
         }
         match limit.burst {
             Some(0) => {
@@ -48,10 +51,6 @@ pub(super) fn check(written: &Written, spot: &Spot<'_>, report: &mut Report) {
             Some(burst) if burst > BURST_MAX => {
                 let remedy = format!("write at most {BURST_MAX}");
                 report.error(&at.field("burst"), format!("{burst} is too much"), remedy);
-            }
-            None if limit.rate.count > BURST_MAX => {
-                let message = "without `burst` as many may come at once as the rate names";
-                report.error(at, message, format!("write `burst:`, at most {BURST_MAX}"));
             }
             _ => {}
         }

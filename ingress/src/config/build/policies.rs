@@ -38,6 +38,8 @@ pub(super) fn read<'a>(
             if name.as_str() == "default" {
                 not_built::refuse(spot, Place::DefaultPolicy, report);
                 of_upstreams = guards::read(spot, report);
+            } else {
+                guards::refuse(spot, report);
             }
             refuse_not_built(spot, report);
             let written = de::read(spot, report)?;
@@ -96,7 +98,6 @@ pub(super) fn of_route<'a>(
 /// Refuses what of a policy is not built yet.
 pub(super) fn refuse_not_built(spot: &Spot<'_>, report: &mut Report) {
     not_built::refuse(spot, Place::Policy, report);
-    guards::refuse(spot, report);
     let auth = spot.field("auth");
     if auth.node.is_some_and(|node| node.text() != Some("none")) {
         let remedy = "there is `auth: none` with `public: true`";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemas::{Ack, Format, Template, cloudevents::webhook::Allowed};
 
 use super::{
-    Sections, answers, headers, limits, matching, not_built, policies,
+    Sections, answers, guards, headers, limits, matching, not_built, policies,
     policies::Policies,
     targets::{Common, takes_events},
     templates::Brings,
@@ -76,6 +76,7 @@ fn one<'b>(
         not_built::refuse(&target, not_built::Place::Target, report);
     }
     policies::refuse_not_built(&spot.field("policy"), report);
+    guards::refuse(&spot.field("policy"), report);
     slips(spot, report);
     let written: written::Route = de::read(spot, report)?;
     let name = written.name.clone();

@@ -157,6 +157,8 @@ impl de::Error for Refused {
         let wanted = match wanted.as_str() {
             "a string" => "a text",
             "a nonzero u32" => "a whole number from 1",
+            "a sequence" => "a list",
+            "struct BreakerWritten" => "{ failures: 50% }, {} for the defaults, or none",
             wanted => wanted,
         };
         What::form(found, wanted)

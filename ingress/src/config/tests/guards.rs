@@ -51,7 +51,7 @@ fn an_edit_of_another_route_leaves_a_breaker_open_and_a_bucket_empty() {
     let offer = Offer::default();
     let before = table(EDITED, &offer);
     let now = policy::nanos(Instant::now());
-    let breaker = target(&before, "shop").guards.breaker.clone().unwrap();
+    let breaker = target(&before, "shop").guards.breaker.as_ref().unwrap();
     breaker.record(breaker.admit(now).unwrap(), Outcome::Bad, now);
     assert!(passes(&before, 0) && !passes(&before, 0));
     let held =
