@@ -357,7 +357,8 @@ impl Breaker {
 
     fn open_from(&self, now: u64) -> Phase {
         let until = now.saturating_add(nanos_of(self.settings.open));
-        Phase::Open { until_ms: until.div_ceil(NANOS_IN_MS) }
+        // Rounded down, so that a Retry-After of whole seconds is what is written.
+        Phase::Open { until_ms: until / NANOS_IN_MS }
     }
 
     fn swap(&self, seen: u64, next: Word) -> Result<(), u64> {

@@ -13,7 +13,8 @@ use crate::clock::nanos_of;
 
 /// The slots of a window. The oldest is dropped as a whole, so that a window of 10 s looks back
 /// over 9 to 10 of them.
-const SLOTS: u64 = 10;
+const SLOTS: u64 = SLOT_COUNT as u64;
+const SLOT_COUNT: usize = 10;
 
 // A slot is one word, so that its time and both counts change together: which slot of time it
 // counts in (24 bits, so that a slot that nobody touched is mistaken for a new one after 5 times
@@ -26,7 +27,7 @@ const TICK: u64 = (1 << (64 - 2 * COUNT_BITS)) - 1;
 #[derive(Debug)]
 pub(crate) struct Window {
     slot_nanos: u64,
-    slots: [AtomicU64; SLOTS as usize],
+    slots: [AtomicU64; SLOT_COUNT],
 }
 
 /// What a slot holds.

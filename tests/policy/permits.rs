@@ -87,9 +87,9 @@ fn a_caller_who_leaves_gives_the_permit_back() {
     let peer = Peer::start(|exchange| {
         let seen = exchange.read();
         if seen.target() == "/stuck" {
-            exchange.await_leaving()
+            exchange.await_leaving();
         } else {
-            exchange.answer(200, &[], "ok")
+            exchange.answer(200, &[], "ok");
         }
     });
     let gateway = guarded(&peer.url(), "concurrency: { max: 1, queue: 0 }", "");

@@ -9,6 +9,7 @@ use crate::{
     config::{
         de,
         node::Kind,
+        problem::meant,
         spot::{Report, Spot},
     },
     table::Guarding,
@@ -22,6 +23,16 @@ const PROBES_MOST: u16 = 1_000;
 /// Reads and checks what is written of the guards here, and leaves the rest to others.
 pub(super) fn read(spot: &Spot<'_>, report: &mut Report) -> GuardsWritten {
     let is_map = matches!(spot.node.map(|node| &node.kind), Some(Kind::Map(_)));
+    // Whoever reads the rest does not know these names, and could not say what was meant.
+    for (word, field) in spot.fields() {
+        let slip = !GuardsWritten::FIELDS.contains(&word);
+        if let Some(name) = meant(word, GuardsWritten::FIELDS).filter(|_| slip) {
+            let here = Spot { path: spot.path.clone(), ..spot.key(word) };
+            let remedy = format!("did you mean `{name}`?");
+            report.error(&here, format!("unknown field `{word}`"), remedy);
+            report.prune(&field);
+        }
+    }
     if !is_map || !GuardsWritten::FIELDS.iter().any(|field| spot.has(field)) {
         return GuardsWritten::default();
     }

@@ -4,8 +4,8 @@ mod bad;
 mod bounds;
 mod docs;
 mod good;
-mod lint;
 mod guards;
+mod lint;
 mod schema;
 
 use super::{File, Loaded, Offer, Problem, parse};
