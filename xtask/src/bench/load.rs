@@ -45,7 +45,9 @@ impl Case {
         match name {
             "get_small" => Ok(Self::GetSmall),
             "post_1k" => Ok(Self::Post1k),
-            _ => bail!("no case {name:?}; there are get_small, post_1k, routes_10000 and nats"),
+            _ => bail!(
+                "no case {name:?}; there are get_small, post_1k, armed, routes_10000 and nats"
+            ),
         }
     }
 

@@ -42,7 +42,7 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
     let plan = Plan {
         secs: options.number("secs", 5)?,
         rounds: options.number("rounds", 3)?,
-        cases: options.list("cases", &["get_small", "post_1k", "routes_10000", "nats"])?,
+        cases: options.list("cases", &["get_small", "post_1k", "armed", "routes_10000", "nats"])?,
         peers: options
             .list("peers", &["gusset", "hyper", "nginx", "envoy"])?
             .iter()
@@ -67,6 +67,7 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
     println!("{}", table::heading(plan.secs, plan.rounds)?);
     for case in &plan.cases {
         match case.as_str() {
+            "armed" => armed(&lab, &plan)?,
             "routes_10000" => routes(&lab, &plan)?,
             "nats" => nats::run(&lab, plan.secs, plan.rounds)?,
             name => proxied(&lab, &plan, Case::named(name)?)?,
@@ -92,6 +93,19 @@ fn proxied(lab: &Lab, plan: &Plan, case: Case) -> Result<()> {
     let names: Vec<_> = running.iter().map(|peer| peer.kind.name().to_owned()).collect();
     let references = [Kind::Nginx, Kind::Envoy, Kind::Hyper].map(Kind::name);
     println!("{}", table::print(case.title(), &names, &rounds, &references));
+    Ok(())
+}
+
+/// Gusset with every policy that a route can have, beside one that has none but the defaults.
+fn armed(lab: &Lab, plan: &Plan) -> Result<()> {
+    let running =
+        [lab.gusset(peers::ONE_ROUTE)?, lab.gusset(peers::ARMED)?, lab.peer(Kind::Hyper, None)?];
+    let names = ["gusset, defaults", "gusset, policies armed", "hyper"].map(str::to_owned);
+    let rounds = interleaved(plan.rounds, running.len(), |at| {
+        load::measure(&running[at], Case::GetSmall, plan.secs)
+    })?;
+    let title = "GET with breaker, permits, retry budget and two rate limits";
+    println!("{}", table::print(title, &names, &rounds, &[&names[0], &names[2]]));
     Ok(())
 }
 

@@ -152,9 +152,31 @@ impl Lab {
     }
 }
 
-const ONE_ROUTE: &str = "
+/// Everything goes to the upstream, under the default policies.
+pub(crate) const ONE_ROUTE: &str = "
 upstreams:
   web: { kind: http, url: http://UPSTREAM }
+routes:
+  - { name: all, match: { prefix: / }, to: web }
+";
+
+/// The same with every policy that is built. No limit is ever reached.
+pub(crate) const ARMED: &str = "
+upstreams:
+  web:
+    kind: http
+    url: http://UPSTREAM
+    breaker: { failures: 50%, window: 10s, min_calls: 20, open: 5s, probes: 3 }
+    concurrency: 1000
+    retry_budget: 20%
+policies:
+  default:
+    timeout: 15s
+    try_timeout: 5s
+    retry: { attempts: 3, on: [connect, throttled, reset, failed] }
+    rate_limit:
+      - { rate: 1000000/s, burst: 1000000, key: address }
+      - { rate: 1000000/s, burst: 1000000 }
 routes:
   - { name: all, match: { prefix: / }, to: web }
 ";
