@@ -117,7 +117,7 @@ fn trailers(bytes: &mut BytesMut, scanned: &mut usize) -> Result<Step, Malformed
     };
     let lines = bytes.split_to(end).freeze();
     let mut map = trailer_fields(&lines)?;
-    fields::fit_for_trailers(&mut map);
+    crate::hop::drop_unfit(&mut map);
     Ok(if map.is_empty() { Step::End } else { Step::Trailers(map) })
 }
 

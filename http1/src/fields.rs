@@ -30,25 +30,6 @@ pub(crate) struct Fields {
     pub(crate) continues: bool,
 }
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
-
-/// Whether a field concerns one connection alone (RFC 9110, section 7.6.1). `Trailer` does not: it
-/// announces what comes after the body, and that passes on.
-#[must_use]
-pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    *name == header::CONNECTION
-        || *name == header::TRANSFER_ENCODING
-        || *name == header::TE
-        || *name == header::UPGRADE
-        || *name == KEEP_ALIVE
-        || *name == PROXY_CONNECTION
-        || *name == header::PROXY_AUTHORIZATION
-        || *name == header::PROXY_AUTHENTICATE
-        || *name == PROXY_AUTHENTICATION_INFO
-}
-
 /// Where a head ends, just behind its empty line; `None` if it is not all here. `scanned` is where
 /// the search goes on next time, so that a head that comes byte by byte is looked at once.
 pub(crate) fn end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Wrong> {
@@ -166,31 +147,4 @@ fn trimmed(line: &[u8], mut from: usize) -> (usize, usize) {
         to -= 1;
     }
     (from, to)
-}
-
-/// Fields that say where a message ends, whom it is for or who sent it. Behind a body they come too
-/// late to be believed (RFC 9110, section 6.5.1).
-fn is_for_heads_alone(name: &HeaderName) -> bool {
-    is_hop_by_hop(name)
-        || *name == header::HOST
-        || *name == header::CONTENT_LENGTH
-        || *name == header::CONTENT_TYPE
-        || *name == header::CONTENT_ENCODING
-        || *name == header::CONTENT_RANGE
-        || *name == header::TRAILER
-        || *name == header::AUTHORIZATION
-        || *name == header::COOKIE
-        || *name == header::SET_COOKIE
-        || *name == header::EXPECT
-        || *name == header::RANGE
-        || *name == header::MAX_FORWARDS
-}
-
-/// Drops from trailers what may not stand there.
-pub(crate) fn fit_for_trailers(map: &mut HeaderMap) {
-    let unfit: Vec<HeaderName> =
-        map.keys().filter(|name| is_for_heads_alone(name)).cloned().collect();
-    for name in unfit {
-        map.remove(name);
-    }
 }

@@ -8,13 +8,13 @@
 mod body;
 mod chunked;
 mod fields;
+pub mod hop;
 mod request;
 mod response;
 mod spare;
 mod write;
 
 pub use body::{Decoder, Malformed, Step};
-pub use fields::is_hop_by_hop;
 pub use request::{Refusal, RequestHead, request};
 pub use response::{ResponseHead, response};
 pub use spare::{recycle, spare_map};

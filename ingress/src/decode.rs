@@ -88,8 +88,14 @@ pub(crate) fn broken(error: BodyError, what: &str) -> Fault {
         BodyError::Idle { millis } => {
             Fault::new(Class::RequestTimeout, format!("no byte of the body came for {millis} ms"))
         }
+        BodyError::Slow { .. } => slow(&error),
         BodyError::Broken(cause) => {
             Fault::new(Class::BadRequest, "the body broke off").code("body_broken").because(cause)
         }
     }
+}
+
+/// A caller's body that creeps.
+pub(crate) fn slow(error: &BodyError) -> Fault {
+    Fault::new(Class::RequestTimeout, error.to_string()).code("slow_body")
 }

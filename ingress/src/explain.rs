@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Action, Destination, Table,
     decode::{self, Announced, Carried},
+    edge::{self, Hop, Origin, Proxies},
     glance::Glance,
     make::{self, Asked},
     problem,
@@ -124,8 +125,11 @@ pub fn explain(table: &Table, question: Question) -> Explained {
     let parts = request.into_parts().0;
     let id = HeaderValue::from_static("(a new id)");
     let glance = Glance::of(&parts.headers);
-    let caller = std::net::Ipv4Addr::LOCALHOST.into();
-    let asked = Asked { parts, request_id: &id, arrived: Instant::now(), glance, caller };
+    // Nobody has sent it, so nobody is believed.
+    let (anybody, proxies) = (Hop::anybody(), Proxies::default());
+    let origin = Origin::new(&anybody, &proxies);
+    let mut asked = Asked { parts, request_id: &id, arrived: Instant::now(), glance, origin };
+    let entered = edge::enter(&mut asked, &proxies);
 
     let read = read(&asked.parts.headers, &question.body);
     let attributes = match &read {
@@ -158,7 +162,7 @@ pub fn explain(table: &Table, question: Question) -> Explained {
         action: None,
         calls: Vec::new(),
     };
-    match choose(table, &seen, routed_by, &read) {
+    match entered.and_then(|()| choose(table, &seen, routed_by, &read)) {
         Ok(chosen) => describe(&mut explained, &chosen, &asked, read.ok()),
         Err(fault) => explained.refused = Some(refusing(&fault)),
     }

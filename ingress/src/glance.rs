@@ -3,6 +3,9 @@
 //! all.
 
 use http::{HeaderMap, HeaderValue};
+use http1::hop;
+
+use crate::edge::Told;
 
 /// What the steps need to know of a request's headers.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +24,8 @@ pub(crate) struct Glance {
     pub(crate) request_id: bool,
     /// Whether it may be an event; if not, it is a plain request for sure.
     pub(crate) event: bool,
+    /// What strangers may not say.
+    pub(crate) told: Told,
     /// The length that is announced for the body.
     pub(crate) content_length: Option<u64>,
 }
@@ -44,14 +49,11 @@ impl Glance {
                     seen.hop = true;
                     seen.upgrade = true;
                 }
-                "connection"
-                | "transfer-encoding"
-                | "te"
-                | "keep-alive"
-                | "proxy-connection"
-                | "proxy-authorization"
-                | "proxy-authenticate" => seen.hop = true,
-                _ => seen.event |= name.starts_with("ce-"),
+                name if hop::is_hop_by_hop(name) => seen.hop = true,
+                _ => {
+                    seen.event |= name.starts_with("ce-");
+                    seen.told.look(name);
+                }
             }
         }
         seen
@@ -100,6 +102,8 @@ mod tests {
         let seen = of(&[("host", "a"), ("host", "b"), ("upgrade", "x"), ("content-length", "12")]);
         assert!(seen.hop && seen.upgrade);
         assert_eq!((seen.hosts, seen.content_length), (2, Some(12)));
+        assert!(of(&[("x-forwarded-for", "1")]).told.forwarded && of(&[("b3", "0")]).told.trace);
+        assert!(of(&[("a_b", "1")]).told.underscore && !of(&[("accept", "_")]).told.underscore);
         assert_eq!(of(&[("content-length", "1, 2")]).content_length, None);
         assert!(of(&[("te", "trailers")]).hop);
     }

@@ -7,6 +7,7 @@ mod answer;
 mod batch;
 pub mod config;
 mod decode;
+pub mod edge;
 pub mod explain;
 pub mod filters;
 mod glance;

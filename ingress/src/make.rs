@@ -3,14 +3,16 @@
 use std::{sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts, uri::PathAndQuery};
+use http1::hop;
 use schemas::{
     Ack, Attributes, Call, Class, Context, Event, Fault, Format, Grammar, Head, Mode, Template,
-    template::Source,
+    hop, template::Source,
 };
 
 use crate::{
     Destination, Route,
     answer::{About, REQUEST_ID},
+    edge::{self, Origin},
     glance::Glance,
     normalise::{self, Plain},
     routes::{Captures, Chosen},
@@ -26,8 +28,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) arrived: Instant,
     /// What one look over the headers has shown.
     pub(crate) glance: Glance,
-    /// The address that limits know the caller by.
-    pub(crate) caller: std::net::IpAddr,
+    /// Where it comes from; `origin.client` is who asks, for limits by address.
+    pub(crate) origin: Origin<'a>,
 }
 
 impl Asked<'_> {
@@ -157,15 +159,27 @@ pub(crate) fn call(
     }
 
     let Parts { method, uri: came, mut headers, .. } = asked.parts;
+    // The authority of a request's target is the host that it asks for, whatever Host says beside it
+    // (RFC 9112, section 3.2.2).
+    let authority = came.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
     if takes_messages(target) {
+        if !route.forward_headers.is_empty() {
+            let host = authority.or_else(|| headers.get(header::HOST).cloned());
+            asked.origin.write(&mut headers, host);
+        }
         headers = travelling(route, &headers, &event.context);
     } else {
         if asked.glance.hop {
-            crate::hop::strip(&mut headers);
+            hop::strip_request(&mut headers);
         }
-        if !target.preserve_host {
-            headers.remove(header::HOST);
+        let host = headers.remove(header::HOST);
+        let host = authority.or(host);
+        if target.preserve_host
+            && let Some(host) = &host
+        {
+            headers.insert(header::HOST, host.clone());
         }
+        asked.origin.write(&mut headers, host);
         if !was_plain && event.context.mode() != Some(Mode::Binary) && event.attributes().is_some()
         {
             // The document is written anew, so that its old length says nothing.
@@ -174,6 +188,9 @@ pub(crate) fn call(
         headers.insert(REQUEST_ID, asked.request_id.clone());
     }
     if let Some(changes) = request {
+        if asked.glance.told.underscore {
+            edge::remove_spellings(&mut headers, changes.names());
+        }
         changes.apply(&mut headers);
     }
     let timeout = target.timeout.unwrap_or(route.policy.timeout).min(route.policy.timeout);
@@ -286,6 +303,11 @@ impl Changes {
             }
         }
         Ok(Some(Box::new(all)))
+    }
+
+    /// The headers of which nothing is left of what came.
+    fn names(&self) -> impl Iterator<Item = &HeaderName> + Clone {
+        self.remove.iter().chain(self.set.iter().map(|(name, _)| name))
     }
 
     /// Makes the changes: remove, set, add.

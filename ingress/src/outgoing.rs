@@ -65,7 +65,7 @@ impl http_body::Body for Outgoing {
                 this.ended = true;
                 if let Some(trace) = &mut this.trace {
                     trace.record.class = Some(match error {
-                        BodyError::Idle { .. } => Class::Timeout,
+                        BodyError::Idle { .. } | BodyError::Slow { .. } => Class::Timeout,
                         BodyError::TooLarge { .. } | BodyError::Broken(_) => {
                             Class::UpstreamProtocol
                         }

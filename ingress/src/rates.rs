@@ -25,7 +25,7 @@ pub(crate) fn by_head(
 ) -> Result<(), Fault> {
     let Some(limits) = &chosen.route.limits else { return Ok(()) };
     let values = asked.values(&chosen.captures, None);
-    let asker = Asker { address: asked.caller, values: &values };
+    let asker = Asker { address: asked.origin.client, values: &values };
     let now = policy::nanos(asked.arrived.into());
     let taken = limits.take_by_head(&asker, 1, now, &mut Taken::default());
     told(limits, taken, trace)
@@ -46,7 +46,7 @@ pub(crate) fn by_event(
         None => Cow::Owned(make::to_be(chosen, asked)?),
     };
     let values = asked.values(&chosen.captures, Some(&attributes));
-    let asker = Asker { address: asked.caller, values: &values };
+    let asker = Asker { address: asked.origin.client, values: &values };
     // To read the body took its time.
     let now = policy::nanos(Instant::now());
     let taken = limits.take_by_event(&asker, 1, now, &mut Taken::default());
@@ -65,7 +65,7 @@ pub(crate) fn in_batch<'t>(
 ) -> Result<(), Fault> {
     let Some(limits) = &chosen.route.limits else { return Ok(()) };
     let values = asked.values(&chosen.captures, Some(attributes));
-    let asker = Asker { address: asked.caller, values: &values };
+    let asker = Asker { address: asked.origin.client, values: &values };
     let now = policy::nanos(Instant::now());
     if !paid {
         told(limits, limits.take_by_head(&asker, 1, now, taken), trace)?;
@@ -88,7 +88,7 @@ pub(crate) fn none_passes(
     for chosen in door.each() {
         let Some(limits) = &chosen.route.limits else { return Ok(()) };
         let values = asked.values(&chosen.captures, None);
-        let asker = Asker { address: asked.caller, values: &values };
+        let asker = Asker { address: asked.origin.client, values: &values };
         match limits.refused_by_head(&asker, now) {
             None => return Ok(()),
             Some(standings) => refusing = Some((limits, standings)),
@@ -121,9 +121,4 @@ fn told(
         }
         Err(Exceeded::NoKey(missing)) => Err(values::refuse(&missing)),
     }
-}
-
-/// The address that rate limits know a caller by.
-pub(crate) fn caller(peer: std::net::SocketAddr) -> IpAddr {
-    peer.ip()
 }

@@ -1,11 +1,12 @@
 //! A request in ten steps. One reads here what happens, and in which order.
 
 use std::{
-    borrow::Cow, net::SocketAddr, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Duration,
+    borrow::Cow, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Duration,
 };
 
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use policy::Pace;
 use schemas::{Attributes, Body, BodyError, Class, Context, Event, Fault, Format, Mode, Tunnel};
 use tokio::sync::oneshot;
 
@@ -14,6 +15,7 @@ use crate::{
     answer::{self, About, Answer},
     batch,
     decode::{self, Announced, Carried},
+    edge::{self, Hop, Origin},
     glance::Glance,
     hop,
     make::{self, Asked},
@@ -32,7 +34,7 @@ pub(crate) struct Peer {
     /// The listener's name.
     pub(crate) listener: Arc<str>,
     /// The other end.
-    pub(crate) address: SocketAddr,
+    pub(crate) hop: Hop,
 }
 
 /// A request that is not served, and why.
@@ -60,20 +62,20 @@ pub(crate) async fn serve(
 ) -> Response<Outgoing> {
     // 1. Arrive: an id, a clock, a record.
     let glance = Glance::of(request.headers());
-    let request_id = request_id(&core, &request, glance);
+    let origin = Origin::new(&peer.hop, &core.view.table.trusted_proxies);
+    let request_id = request_id(&core, &request, glance, &origin);
     let mut trace = Trace::start(
         Rc::clone(&core.recorder),
         request_id.clone(),
         request.method().clone(),
         request.uri().path_and_query().cloned(),
-        Some(peer.address.ip()),
+        Some(peer.hop.ip),
     );
     let head_alone = request.method() == Method::HEAD;
     let upgrade = if glance.upgrade { hop::upgrade(request.headers()) } else { None };
     let upgrade = upgrade.zip(tunnel);
     let (parts, body) = request.into_parts();
-    let caller = rates::caller(peer.address);
-    let asked = Asked { parts, request_id: &request_id, arrived: trace.arrived, glance, caller };
+    let asked = Asked { parts, request_id: &request_id, arrived: trace.arrived, glance, origin };
 
     // 2 to 9 may panic only by a fault of ours; then this request fails, and no other.
     let served = AssertUnwindSafe(steps(&core, &peer, asked, body, upgrade, &mut trace))
@@ -124,7 +126,7 @@ pub(crate) fn refuse(
         request_id.clone(),
         Method::default(),
         None,
-        Some(peer.address.ip()),
+        Some(peer.hop.ip),
     );
     let fault = Fault::new(class, detail);
     trace.failed(&fault);
@@ -160,13 +162,17 @@ type Upgrade = Option<(HeaderValue, oneshot::Receiver<Tunnel>)>;
 async fn steps(
     core: &Rc<Core>,
     peer: &Peer,
-    asked: Asked<'_>,
+    mut asked: Asked<'_>,
     body: Body,
     upgrade: Upgrade,
     trace: &mut Trace,
 ) -> Result<Served, Refused> {
-    // 2. Match the head: the door.
+    // 1, still: whatever two readers could take for two things has one meaning from here on.
     one_host(&asked)?;
+    edge::enter(&mut asked, &core.view.table.trusted_proxies)?;
+    trace.record.peer = Some(asked.origin.client);
+
+    // 2. Match the head: the door.
     if let Some(answer) = handshake(core, peer, &asked) {
         return Ok(answer.into());
     }
@@ -186,6 +192,8 @@ async fn steps(
         None => rates::none_passes(&door, &asked, trace)?,
     }
 
+    let mut pace = None;
+
     // 4. Decode: what it carries, as far as anything needs to know; then the one route. What is rare
     // is boxed here and below: a future is moved about at its full size.
     let announced = if asked.glance.event {
@@ -202,10 +210,10 @@ async fn steps(
         let event = match announced {
             Announced::Head(context) => {
                 let limit = body_limit(chosen.route, targets);
-                Event { context, data: guard(body, chosen.route, limit) }
+                Event { context, data: guard(body, chosen.route, limit, &mut pace) }
             }
             Announced::InBody(mode) if reads => {
-                let body = guard(body, chosen.route, limits.event as u64);
+                let body = guard(body, chosen.route, limits.event as u64, &mut pace);
                 match Box::pin(decode::in_body(mode, body, limits.event)).await? {
                     Carried::One(event) => event,
                     Carried::Many(events) => {
@@ -216,8 +224,8 @@ async fn steps(
                 }
             }
             Announced::Unknown(media) if reads => return Err(decode::unknown(&media).into()),
-            Announced::InBody(mode) => opaque(mode, body, chosen.route),
-            Announced::Unknown(_) => opaque(Mode::Structured, body, chosen.route),
+            Announced::InBody(mode) => opaque(mode, body, chosen.route, &mut pace),
+            Announced::Unknown(_) => opaque(Mode::Structured, body, chosen.route, &mut pace),
         };
         (chosen, event)
     } else {
@@ -232,7 +240,7 @@ async fn steps(
             }
             Announced::Unknown(media) => return Err(decode::unknown(&media).into()),
             Announced::InBody(mode) => {
-                let body = guard(body, door.head(), limits.event as u64);
+                let body = guard(body, door.head(), limits.event as u64, &mut pace);
                 match Box::pin(decode::in_body(mode, body, limits.event)).await? {
                     Carried::One(event) => {
                         let chosen = choose(&door, event.attributes())?;
@@ -251,7 +259,7 @@ async fn steps(
         let limits = Limits::of(chosen.route);
         admit(asked.glance, limits)?;
         rates::by_head(&chosen, &asked, trace)?;
-        let data = guard(event.data, chosen.route, limits.event as u64);
+        let data = guard(event.data, chosen.route, limits.event as u64, &mut pace);
         (chosen, Event { data, ..event })
     };
     note(trace, core, chosen.route);
@@ -275,6 +283,9 @@ async fn steps(
     let attempted = policy::attempt(&chosen.route.policy, &target.guards, call, send).await;
     trace.record.attempts = attempted.attempts;
     trace.permit = attempted.permit;
+    if let Some(pace) = pace {
+        pace.answered();
+    }
     let mut reply = match attempted.result {
         Ok(reply) => reply,
         Err(fault) => {
@@ -302,9 +313,16 @@ async fn steps(
     Ok(Served { answer, idle: chosen.route.policy.idle_timeout, tunnel })
 }
 
-/// The request's id: the caller's, if it is fit to stand in a log, else a new one.
-fn request_id(core: &Core, request: &Request<Body>, glance: Glance) -> HeaderValue {
+/// The request's id: a trusted proxy's, if it is fit to stand in a log, else a new one. A stranger
+/// who chose it could have two requests look like one in the log.
+fn request_id(
+    core: &Core,
+    request: &Request<Body>,
+    glance: Glance,
+    origin: &Origin<'_>,
+) -> HeaderValue {
     if glance.request_id
+        && origin.trusted
         && let Some(id) = request.headers().get(answer::REQUEST_ID)
         && (1..=128).contains(&id.len())
         && id.as_bytes().iter().all(u8::is_ascii_graphic)
@@ -417,16 +435,17 @@ fn too_large(limit: u64) -> Fault {
 }
 
 /// The body under the route's limits. A body that is all here, or not there at all, needs none.
-fn guard(body: Body, route: &Route, bytes_max: u64) -> Body {
+fn guard(body: Body, route: &Route, bytes_max: u64, pace: &mut Option<Pace>) -> Body {
     use http_body::Body as _;
     if body.is_end_stream() {
         return body;
     }
-    policy::guard_body(body, route.policy.idle_timeout, Some(bytes_max))
+    let pace = pace.get_or_insert_default();
+    policy::guard_request(body, route.policy.idle_timeout, bytes_max, pace)
 }
 
-fn opaque(mode: Mode, body: Body, route: &Route) -> Event {
-    let data = guard(body, route, route.policy.body_bytes_max);
+fn opaque(mode: Mode, body: Body, route: &Route, pace: &mut Option<Pace>) -> Event {
+    let data = guard(body, route, route.policy.body_bytes_max, pace);
     Event { context: Context::Opaque(mode), data }
 }
 
@@ -483,6 +502,7 @@ fn of_body(fault: Fault) -> Fault {
                     Class::RequestTimeout,
                     Cow::Owned(format!("no byte of the body came for {millis} ms")),
                 ),
+                BodyError::Slow { .. } => decode::slow(error),
                 BodyError::Broken(_) => {
                     Fault::new(Class::BadRequest, "the body broke off").code("body_broken")
                 }

@@ -8,7 +8,7 @@ use policy::{GuardSettings, Guards, Policy, Registry, limiter::Limits};
 use regex::Regex;
 use schemas::{Ack, Address, Format, Name, Template};
 
-use crate::{filters::Filter, routes};
+use crate::{edge::Proxies, filters::Filter, routes};
 
 /// A whole configuration, ready to serve.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Table {
     pub admin: SocketAddr,
     /// Where event routes without a path of their own listen.
     pub events_path: String,
+    /// Whom the gateway believes about where a request comes from.
+    pub trusted_proxies: Proxies,
     /// The places that hold functions, sorted by name; `Upstream::index` is the place in this list.
     pub upstreams: Vec<Arc<Upstream>>,
     /// The routes in the order of the file.

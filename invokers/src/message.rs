@@ -213,6 +213,7 @@ fn broken(error: BodyError) -> Fault {
         BodyError::Idle { .. } => {
             (Class::RequestTimeout, "the body of the request stopped arriving".to_owned())
         }
+        BodyError::Slow { .. } => (Class::RequestTimeout, error.to_string()),
         BodyError::Broken(_) => (Class::Cancelled, "the body of the request broke off".to_owned()),
     };
     Fault::new(class, detail).because(error)

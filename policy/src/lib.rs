@@ -29,7 +29,7 @@ pub use config::{
     Auth, BackoffWritten, BreakerWritten, ConcurrencyWritten, GuardSettings, GuardsWritten,
     LimitsWritten, On, OnName, OrNone, Policy, RateLimitWritten, Retry, RetryWritten, Written,
 };
-pub use guard::{Guarded, guard_body};
+pub use guard::{Guarded, Pace, guard_body, guard_request};
 pub use guards::Guards;
 pub use hold::hold;
 pub use registry::{Of, Registry, Snapshot};

@@ -45,6 +45,12 @@ pub enum BodyError {
         /// The limit in milliseconds.
         millis: u64,
     },
+    /// Too few bytes in too long a time.
+    #[error("the body came at less than {bytes_per_second} bytes a second")]
+    Slow {
+        /// What it must bring at least.
+        bytes_per_second: u64,
+    },
     /// The other side broke off, or what it sent is no valid body.
     #[error("the body broke off")]
     Broken(#[source] Box<dyn Error + Send + Sync>),

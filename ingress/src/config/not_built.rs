@@ -22,7 +22,6 @@ const WORDS: &[(Place, &[&str])] = &[
     (
         Place::Top,
         &[
-            "trusted_proxies",
             "outbox",
             "sources",
             "subscriptions",

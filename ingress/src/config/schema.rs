@@ -16,7 +16,7 @@ pub(super) struct Section {
 }
 
 /// The fields at the top of a file. The loader reads no others.
-pub(super) const SECTIONS: [Section; 7] = [
+pub(super) const SECTIONS: [Section; 8] = [
     Section {
         name: "version",
         about: "The version of this dialect. Must be 1.",
@@ -36,6 +36,17 @@ pub(super) const SECTIONS: [Section; 7] = [
         name: "events_path",
         about: "Where event routes without a path of their own listen, for POST only. Default: /events.",
         schema: |_| json_schema!({ "type": "string", "pattern": "^/", "examples": ["/events"] }),
+    },
+    Section {
+        name: "trusted_proxies",
+        about: "Proxies that are believed about where a request comes from, as networks: X-Forwarded-*, Forwarded, X-Request-Id and trace headers of everybody else are replaced. Default: nobody, loopback included.",
+        schema: |_| {
+            json_schema!({
+                "type": "array",
+                "items": { "type": "string" },
+                "examples": [["10.0.0.0/8", "2001:db8::/32"]]
+            })
+        },
     },
     Section {
         name: "upstreams",

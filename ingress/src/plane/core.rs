@@ -26,6 +26,7 @@ use tokio::{
 use super::{connection, view::View};
 use crate::{
     Table,
+    edge::Hop,
     recorder::{Recorder, log},
     steps::Peer,
 };
@@ -111,7 +112,7 @@ impl Core {
         self.cores.open[self.index].fetch_add(1, Relaxed);
         self.recorder.metrics().open.add(1);
         let open = Open(Rc::clone(self));
-        let peer = Peer { listener, address };
+        let peer = Peer { listener, hop: Hop::new(address.ip()) };
         drop(tokio::task::spawn_local(connection::serve(Rc::clone(self), socket, peer, open)));
     }
 

@@ -463,7 +463,7 @@ fn is_decided_here(name: &HeaderName) -> bool {
     *name == header::HOST
         || *name == header::CONTENT_LENGTH
         || *name == header::EXPECT
-        || http1::is_hop_by_hop(name)
+        || http1::hop::is_hop_by_hop(name.as_str())
 }
 
 /// A connection that has changed protocol.

@@ -185,6 +185,7 @@ fn failed(broke: Broke) -> Failed {
                     Class::RequestTimeout,
                     format!("no byte of the request's body came for {millis} ms"),
                 ),
+                BodyError::Slow { .. } => Fault::new(Class::RequestTimeout, error.to_string()),
                 BodyError::Broken(cause) if is_malformed(cause.as_ref()) => {
                     Fault::new(Class::BadRequest, "the request's body is malformed")
                 }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
+use http1::hop;
 use schemas::{Class, EndpointId, Fault, Ran, Reply, ReplyHead, Verdict};
 
 use crate::client::Answered;
@@ -16,8 +17,8 @@ pub(super) fn reply(answered: Answered, id: EndpointId, upgrade: bool) -> Result
         return Err(Fault::new(Class::UpstreamProtocol, what).maybe().at(id));
     }
     let verdict = classify(status, &headers);
-    if headers.keys().any(http1::is_hop_by_hop) {
-        remove_hop_by_hop(&mut headers, switched);
+    if headers.keys().any(|name| hop::is_hop_by_hop(name.as_str())) {
+        hop::strip_response(&mut headers, switched);
     }
     let head = ReplyHead { status, headers };
     Ok(Reply { head, data, verdict, receipt: None, upgrade: tunnel, endpoint: Some(id) })
@@ -46,37 +47,9 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// Removes what concerns this hop alone, and those that `Connection` names. A connection that has `switched` keeps
-/// `Upgrade`, which says to what.
-fn remove_hop_by_hop(headers: &mut HeaderMap, switched: bool) {
-    // What nearly every service says of its connection names no header.
-    if headers.get_all(header::CONNECTION).iter().eq(["keep-alive"])
-        && headers.keys().filter(|name| http1::is_hop_by_hop(name)).count() == 1
-    {
-        headers.remove(header::CONNECTION);
-        return;
-    }
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    let known: Vec<HeaderName> =
-        headers.keys().filter(|name| http1::is_hop_by_hop(name)).cloned().collect();
-    for name in named.iter().chain(&known) {
-        // The length of the body is no matter of the hop, whoever says so.
-        let keep = *name == header::CONTENT_LENGTH || (switched && *name == header::UPGRADE);
-        if !keep {
-            headers.remove(name);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
     use schemas::{Body, Tunnel};
 
     use super::*;

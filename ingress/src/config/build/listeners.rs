@@ -13,6 +13,7 @@ use crate::{
         spot::{Report, Spot},
         written,
     },
+    edge::{Network, Proxies},
 };
 
 /// The listeners and where each is written. Without any: one on loopback.
@@ -104,6 +105,28 @@ pub(super) fn events_path(sections: &Sections<'_>, report: &mut Report) -> Optio
         return None;
     }
     Some(path)
+}
+
+/// Whom the gateway believes about where a request comes from. Without any: nobody.
+pub(super) fn trusted_proxies(sections: &Sections<'_>, report: &mut Report) -> Proxies {
+    let Some(section) = sections.get("trusted_proxies").and_then(|written| written.first()) else {
+        return Proxies::default();
+    };
+    let Some(written) = de::read::<Vec<String>>(section, report) else { return Proxies::default() };
+    let mut networks = Vec::new();
+    for (text, spot) in written.iter().zip(section.items(report)) {
+        match text.parse::<Network>() {
+            Ok(network) => {
+                if network.is_everybody() {
+                    let message = "believes everybody, so that any caller can say who it is";
+                    report.warn(&spot, message, "write the addresses of your proxies");
+                }
+                networks.push(network);
+            }
+            Err(error) => report.said(&spot, error),
+        }
+    }
+    networks.into_iter().collect()
 }
 
 fn default_name() -> Name {

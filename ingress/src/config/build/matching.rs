@@ -13,6 +13,7 @@ use crate::{
         spot::{Report, Spot},
         written,
     },
+    edge,
     routes::Pattern,
     table::{Condition, EventMatch, Match, PathMatch, TypeMatch},
 };
@@ -98,6 +99,10 @@ fn pattern(
     report: &mut Report,
 ) -> Option<PathMatch> {
     let pattern: Pattern = text.parse().map_err(|error: String| report.said(spot, error)).ok()?;
+    if let Some(why) = edge::fits_no_request(text) {
+        report.error(spot, why, "write the path as it is after normalisation");
+        return None;
+    }
     for (name, many) in pattern.parameters() {
         brings.parameters.push(name.to_owned());
         brings.rest |= many;
@@ -106,7 +111,7 @@ fn pattern(
 }
 
 fn prefix(text: &str, spot: &Spot<'_>, report: &mut Report) -> Option<PathMatch> {
-    let complaint = if !text.starts_with('/') {
+    let complaint: Option<(&str, String)> = if !text.starts_with('/') {
         Some(("does not begin with /", format!("write /{text}")))
     } else if text.contains(['{', '}', '*']) {
         Some(("a prefix has no parameters", "write `path` with {name*} at its end".to_owned()))
@@ -117,7 +122,8 @@ fn prefix(text: &str, spot: &Spot<'_>, report: &mut Report) -> Option<PathMatch>
         let short = if short.is_empty() { "/" } else { short };
         Some(("ends in /", format!("write {short}: it serves {short} and all that is below it")))
     } else {
-        None
+        let why = edge::fits_no_request(text);
+        why.map(|why| (why, "write the path as it is after normalisation".to_owned()))
     };
     match complaint {
         Some((message, remedy)) => {

@@ -42,6 +42,7 @@ pub(super) fn table(
     let listeners = listeners::listeners(&sections, report);
     let admin = listeners::admin(&sections, &listeners, report);
     let events_path = listeners::events_path(&sections, report);
+    let trusted_proxies = listeners::trusted_proxies(&sections, report);
     let (mut policies, guards) = policies::read(&sections, report);
     let mut upstreams = upstreams::read(&sections, offer, &guards, report);
     let routes = routes::read(
@@ -67,6 +68,7 @@ pub(super) fn table(
         listeners,
         admin: admin?,
         events_path: events_path?,
+        trusted_proxies,
         upstreams,
         routes: routes?,
         doors,
@@ -108,7 +110,7 @@ fn gather<'a>(files: &[File], tops: &[Spot<'a>], report: &mut Report) -> Section
         }
     }
     check_version(files, tops, &sections, report);
-    for once in ["admin", "events_path"] {
+    for once in ["admin", "events_path", "trusted_proxies"] {
         if let Some([first, rest @ ..]) = sections.get(once).map(Vec::as_slice) {
             for again in rest {
                 twice(again, first, &format!("`{once}`"), report);
