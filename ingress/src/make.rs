@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts, uri:
 use http1::hop;
 use schemas::{
     Ack, Attributes, Call, Class, Context, Event, Fault, Format, Grammar, Head, Mode, Template,
-    hop, template::Source,
+    template::Source,
 };
 
 use crate::{

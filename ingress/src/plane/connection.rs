@@ -18,6 +18,7 @@ use tokio::{net::TcpStream, sync::oneshot};
 
 use super::{
     core::{Core, Open},
+    flood,
     http1::{self, Service},
 };
 use crate::{
@@ -34,6 +35,17 @@ const LIMITS: ::http1::Limits =
     ::http1::Limits { head_bytes: 96 << 10, target_bytes: 60 << 10, fields: 200 };
 /// Requests that one HTTP/2 connection may have under way.
 const STREAMS: u32 = 100;
+/// Bytes of one body that may come before they are read, and of all bodies of a connection.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// The largest frame; the smallest that may be told (RFC 9113, section 4.2).
+const FRAME_BYTES: u32 = 16 << 10;
+/// Bytes of one answer that wait to be sent.
+const SEND_BYTES: usize = 256 << 10;
+/// Streams that a peer may have reset before anybody has looked at them, and that may have been
+/// reset for its errors.
+const RESETS_UNSEEN: usize = 20;
+const RESETS_OF_ERRORS: usize = 128;
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(core: Rc<Core>, socket: TcpStream, peer: Peer, open: Open) {
@@ -48,19 +60,16 @@ pub(crate) async fn serve(core: Rc<Core>, socket: TcpStream, peer: Peer, open: O
             let served = Box::pin(steps::serve(Rc::clone(&core), Rc::clone(&peer), request, None));
             served.map(Ok::<_, Infallible>)
         });
-        let mut builder = http2::Builder::new(Local);
-        builder
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS)
-            .max_header_list_size(u32::try_from(LIMITS.head_bytes).unwrap_or(u32::MAX))
-            .keep_alive_interval(Duration::from_secs(60))
-            .keep_alive_timeout(Duration::from_secs(20));
-        let connection = builder.serve_connection(TokioIo::new(socket), service);
-        let mut connection = pin!(connection);
-        if !until(connection.as_mut(), &ours).await {
-            connection.as_mut().graceful_shutdown();
-            drop(connection.await);
+        let (line, end) = flood::Line::new(socket);
+        {
+            let connection = http2_settings().serve_connection(TokioIo::new(line), service);
+            let mut connection = pin!(connection);
+            if !until(connection.as_mut(), &ours).await {
+                connection.as_mut().graceful_shutdown();
+                drop(connection.await);
+            }
         }
+        end.end().await;
     } else {
         let (read, write) = socket.into_split();
         let service = Steps { core: Rc::clone(&core), peer };
@@ -68,6 +77,25 @@ pub(crate) async fn serve(core: Rc<Core>, socket: TcpStream, peer: Peer, open: O
         Box::pin(http1::serve(read, write, &LIMITS, &service, drained)).await;
     }
     drop(open);
+}
+
+/// What a stranger may have under way and in memory over HTTP/2. Said outright, so that no version of
+/// what is underneath changes it; `flood.rs` bounds what comes beside it.
+fn http2_settings() -> http2::Builder<Local> {
+    let mut builder = http2::Builder::new(Local);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(LIMITS.head_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME_BYTES)
+        .max_send_buf_size(SEND_BYTES)
+        .max_pending_accept_reset_streams(RESETS_UNSEEN)
+        .max_local_error_reset_streams(RESETS_OF_ERRORS)
+        .keep_alive_interval(Duration::from_secs(60))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
 }
 
 /// Serves the requests of an HTTP/1.1 connection.

@@ -2,6 +2,7 @@
 
 mod connection;
 pub(crate) mod core;
+mod flood;
 mod http1;
 mod listen;
 mod view;
