@@ -14,6 +14,7 @@ use tokio::{
 
 use crate::{
     cli::{Done, Stop, print},
+    descriptors,
     live::Running,
 };
 
@@ -69,7 +70,11 @@ pub(crate) fn serve(
         refuse(&io::Error::new(error.kind(), said))
     })?;
     let admin = listener.local_addr()?;
-    let settings = Settings { cores: service.cores, records: service.records };
+    let settings = Settings {
+        cores: service.cores,
+        records: service.records,
+        connections: descriptors::connections(),
+    };
     let plane = Plane::start(Arc::clone(&table), service.tools.clone(), settings)
         .map_err(|error| refuse(&error))?;
     let running = Arc::new(Running::new(plane, table, service.tools));

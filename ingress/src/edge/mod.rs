@@ -51,7 +51,7 @@ pub(crate) fn enter(asked: &mut Asked<'_>, proxies: &Proxies) -> Result<(), Faul
         asked.parts.headers.insert(REQUEST_ID, asked.request_id.clone());
     }
     host(asked)?;
-    path::normalise(&mut asked.parts.uri)?;
+    path::normalise(&mut asked.parts.uri, &asked.parts.method)?;
     asked.origin.read(&mut asked.parts.headers, told, proxies)
 }
 

@@ -16,7 +16,7 @@
 
 use std::borrow::Cow;
 
-use http::{Uri, uri::PathAndQuery};
+use http::{Method, Uri, uri::PathAndQuery};
 use schemas::{Class, Fault};
 
 /// A byte that never stands in a path in its one form.
@@ -59,9 +59,9 @@ fn is_plain(path: &[u8]) -> bool {
 ///
 /// # Errors
 /// If the path means different things to different readers, or nothing: 400 `bad_path`.
-pub(crate) fn normalise(uri: &mut Uri) -> Result<(), Fault> {
-    // The server as a whole, and the authority alone, have no path.
-    if is_plain(uri.path().as_bytes()) || uri.path() == "*" || uri.path().is_empty() {
+pub(crate) fn normalise(uri: &mut Uri, method: &Method) -> Result<(), Fault> {
+    // The server as a whole has no path (RFC 9112, section 3.2.4).
+    if is_plain(uri.path().as_bytes()) || (uri.path() == "*" && method == Method::OPTIONS) {
         return Ok(());
     }
     let Cow::Owned(mut path) = normal(uri.path())? else { return Ok(()) };

@@ -53,6 +53,8 @@ pub(crate) struct Cores {
     pub(crate) open: Vec<AtomicUsize>,
     /// How to reach each.
     pub(crate) orders: Vec<mpsc::Sender<Order>>,
+    /// How many connections there may be in all.
+    pub(crate) connections: usize,
 }
 
 /// What a core's thread starts with.
@@ -120,9 +122,15 @@ impl Core {
     fn place(self: &Rc<Self>, socket: TcpStream, address: SocketAddr, listener: Arc<str>) {
         self.recorder.metrics().accepted.add(1);
         let open = &self.cores.open;
+        let all: usize = open.iter().map(|count| count.load(Relaxed)).sum::<usize>() + 1;
+        if all > self.cores.connections {
+            // Closed at once: who is turned away here may come by another gateway, and those that
+            // are served keep what they need to be.
+            self.recorder.metrics().shed.add(1);
+            return;
+        }
         if open.len() > 1 {
             let mine = open[self.index].load(Relaxed) + 1;
-            let all: usize = open.iter().map(|count| count.load(Relaxed)).sum::<usize>() + 1;
             if mine > FEW && mine * open.len() * 4 > all * SHARE_QUARTERS {
                 let least = (0..open.len()).min_by_key(|at| open[*at].load(Relaxed));
                 // If its queue is full it is no better off than we are.

@@ -41,6 +41,8 @@ pub struct Settings {
     pub cores: usize,
     /// How records are written to standard output.
     pub records: RecordFormat,
+    /// Connections at most, all cores together; more are closed as they come.
+    pub connections: usize,
 }
 
 /// How records are written.
@@ -102,6 +104,7 @@ impl Plane {
         let cores = Arc::new(Cores {
             open: (0..count).map(|_| AtomicUsize::new(0)).collect(),
             orders: senders,
+            connections: settings.connections,
         });
         let (draining, drain) = watch::channel(None);
         let writer = Writer::start()?;

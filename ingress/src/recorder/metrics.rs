@@ -40,6 +40,8 @@ pub(crate) struct CoreMetrics {
     series: Box<[OnceLock<Box<Series>>]>,
     /// Connections that were accepted.
     pub(crate) accepted: Count,
+    /// Connections that were closed as they came, for want of room.
+    pub(crate) shed: Count,
     /// Connections that are open.
     pub(crate) open: Count,
     /// Requests under way.
@@ -94,6 +96,7 @@ impl CoreMetrics {
         Self {
             series: series.into_boxed_slice(),
             accepted: Count::default(),
+            shed: Count::default(),
             open: Count::default(),
             in_flight: Count::default(),
             lines_lost: Count::default(),
@@ -243,9 +246,12 @@ pub(crate) fn print(table: &Table, cores: &[&CoreMetrics]) -> String {
         say(format_args!("{histogram}_sum{{{label}}} {}.{:06}", us / 1_000_000, us % 1_000_000));
         say(format_args!("{histogram}_count{{{label}}} {below}"));
     }
-    let whole: [(&str, &str, &str, OfCore); 4] = [
+    let whole: [(&str, &str, &str, OfCore); 5] = [
         ("gusset_connections_total", "counter", "Connections accepted.", |core| {
             core.accepted.get()
+        }),
+        ("gusset_connections_shed_total", "counter", "Connections closed as they came.", |core| {
+            core.shed.get()
         }),
         ("gusset_connections_open", "gauge", "Connections open.", |core| core.open.get()),
         ("gusset_requests_in_flight", "gauge", "Requests under way.", |core| core.in_flight.get()),

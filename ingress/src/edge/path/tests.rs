@@ -5,7 +5,7 @@ use super::*;
 #[track_caller]
 fn check(came: &str, becomes: &str) {
     let mut uri: Uri = came.parse().unwrap();
-    normalise(&mut uri).unwrap_or_else(|fault| panic!("{came}: {fault}"));
+    normalise(&mut uri, &Method::OPTIONS).unwrap_or_else(|fault| panic!("{came}: {fault}"));
     assert_eq!(uri.to_string(), becomes, "{came}");
 }
 
@@ -89,6 +89,15 @@ fn what_has_no_single_meaning_is_refused() {
         "a/b",
     ] {
         refused(path);
+    }
+}
+
+#[test]
+fn only_options_asks_for_the_server_as_a_whole_and_nobody_for_a_tunnel() {
+    for (method, target) in [("GET", "*"), ("CONNECT", "a.test:80"), ("GET", "a.test")] {
+        let method: Method = method.parse().unwrap();
+        let fault = normalise(&mut target.parse().unwrap(), &method).expect_err(target);
+        assert_eq!(fault.code, Some("bad_path"), "{target}");
     }
 }
 
