@@ -19,6 +19,7 @@ mod cloudevents;
 mod compose;
 mod dev;
 mod docs;
+mod edge;
 mod examples;
 mod layers;
 mod nats;

@@ -33,6 +33,18 @@ impl Gateway {
         Self::run(&format!("version: 1\nlisten: 127.0.0.1:0\nadmin: 127.0.0.1:0\n{rest}"))
     }
 
+    /// The same in a process that may open so many files.
+    pub(crate) fn start_under(files: u64, rest: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.yaml");
+        fs::write(&path, format!("version: 1\nlisten: 127.0.0.1:0\nadmin: 127.0.0.1:0\n{rest}"))
+            .unwrap();
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("ulimit -n {files} && exec \"$@\"")).arg("sh");
+        command.arg(gusset()).arg("run").arg("-c").arg(&path).args(["--records", "json"]);
+        Self::spawn(command, folder)
+    }
+
     /// Runs a whole file.
     pub(crate) fn run(config: &str) -> Self {
         Self::run_with(config, |_| {})

@@ -1,11 +1,13 @@
 //! What the tests are made of. Everything ends by itself: what is started is killed when its value
 //! is dropped, and every wait has an end.
 
+pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod nats;
 pub(crate) mod peer;
 pub(crate) mod raw;
 pub(crate) mod shell;
+pub(crate) mod strict;
 pub(crate) mod yaml;
 
 use std::{
@@ -18,6 +20,7 @@ use std::{
 pub(crate) use gateway::Gateway;
 pub(crate) use peer::Peer;
 pub(crate) use raw::{Answer, Client};
+pub(crate) use strict::Strict;
 
 /// The longest that any test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
