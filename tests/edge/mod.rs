@@ -1,11 +1,14 @@
 //! What strangers send, and what services answer, that must not get through as it is.
 
+mod answers;
 mod flood;
 mod forwarded;
 mod h2;
 mod headers;
 mod paths;
+mod reader;
 mod slow;
+mod smuggling;
 
 use crate::support::Gateway;
 
