@@ -153,6 +153,9 @@ enum Target {
     Authority(Uri),
 }
 
+/// Bytes of a method; the longest that is registered has 17.
+const METHOD_BYTES: usize = 32;
+
 /// `METHOD SP target SP HTTP/1.1`, with one blank between each and nothing else.
 fn request_line(
     head: &Bytes,
@@ -160,7 +163,7 @@ fn request_line(
     limits: &Limits,
 ) -> Result<(Method, Target, Version), Refusal> {
     const BAD: Refusal = Refusal::Malformed("the request line is not METHOD TARGET HTTP/1.1");
-    let method_end = memchr(b' ', line).ok_or(BAD)?;
+    let method_end = memchr(b' ', line).filter(|end| *end <= METHOD_BYTES).ok_or(BAD)?;
     let rest = &line[method_end + 1..];
     let target_end = method_end + 1 + memchr(b' ', rest).ok_or(BAD)?;
     let version = match &line[target_end + 1..] {

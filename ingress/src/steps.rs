@@ -1,8 +1,6 @@
 //! A request in ten steps. One reads here what happens, and in which order.
 
-use std::{
-    borrow::Cow, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Duration,
-};
+use std::{borrow::Cow, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};

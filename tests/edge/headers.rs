@@ -1,7 +1,7 @@
 //! Cases 9, 14 and 15: trailers, what Connection names, and names with `_`; and which host counts.
 
 use super::{through, through_with};
-use crate::support::{Peer, Strict};
+use crate::support::{Peer, Strict, raw::Fields};
 
 fn chunked(headers: &str, trailers: &str) -> String {
     format!(
@@ -30,7 +30,10 @@ fn trailers_of_a_request_pass_but_not_those_that_belong_at_the_head() {
         assert!(heard.all("authorization").is_empty() && heard.all("cookie").is_empty());
     }
     let heard = service.heard().len();
-    let answer = gateway.send(chunked("Trailer: X-Sum\r\n", "X-Sum: 7\r\n"));
+    let soft =
+        "Authorization: Basic x\r\nCookie: a=b\r\nX-Forwarded-For: 6.6.6.6\r\nce-type: a\r\n";
+    let answer =
+        gateway.send(chunked("Trailer: X-Sum\r\n", &format!("{soft}X-Sum: 7\r\nif-match: *\r\n")));
     assert_eq!(answer.text(), "POST /x hi");
     assert_eq!(service.heard()[heard].trailers, [("x-sum".to_owned(), "7".to_owned())]);
     assert_eq!(service.faults(), [""; 0]);
@@ -49,12 +52,25 @@ fn trailers_of_an_answer_pass_but_not_those_that_belong_at_the_head() {
     let mut client = gateway.client();
     client.send("GET / HTTP/1.1\r\nHost: a.test\r\nTE: trailers\r\nConnection: TE\r\n\r\n");
     let head = client.head();
-    // Whoever does not like them may break off instead.
+    // Those that frame make it an answer of no end, and it may break off instead.
     if let Some((body, trailers)) = client.body(&head) {
         assert_eq!(body, b"hi");
-        let names: Vec<String> = trailers.iter().map(|(name, _)| name.to_lowercase()).collect();
-        assert_eq!(names, ["x-sum"]);
+        assert_eq!(names(&trailers), ["x-sum"]);
     }
+    let peer = Peer::start(|exchange| {
+        exchange.read();
+        exchange.send(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 7\r\n\
+             Set-Cookie: a=b\r\nCache-Control: no-store\r\nLocation: /x\r\nce-type: a\r\n\r\n",
+        );
+    });
+    let answer = through(&peer.url())
+        .send("GET / HTTP/1.1\r\nHost: a.test\r\nTE: trailers\r\nConnection: TE\r\n\r\n");
+    assert_eq!((answer.text(), names(&answer.trailers)), ("hi", vec!["x-sum".to_owned()]));
+}
+
+fn names(trailers: &Fields) -> Vec<String> {
+    trailers.iter().map(|(name, _)| name.to_lowercase()).collect()
 }
 
 #[test]

@@ -153,6 +153,7 @@ pub(super) async fn exchange(
 ) -> Result<Answered, Broke> {
     let mut sending = Sending::new(origin, head, body);
     let mut scanned = 0;
+    let mut interim = 0;
     let answered = poll_fn(|cx| {
         if let Poll::Ready(Err(broke)) = sending.poll(&mut connection.stream, body, cx) {
             return Poll::Ready(Err(broke));
@@ -162,7 +163,14 @@ pub(super) async fn exchange(
         }
         loop {
             match http1::response(&mut connection.bytes, &mut scanned, &LIMITS, head.method) {
-                Ok(Some(found)) if is_interim(found.status) => continue,
+                Ok(Some(found)) if is_interim(found.status) => {
+                    interim += 1;
+                    if interim > INTERIM {
+                        let what = "there are too many interim responses";
+                        return Poll::Ready(Err(Broke::Malformed(what)));
+                    }
+                    continue;
+                }
                 Ok(Some(found)) => return Poll::Ready(Ok(found)),
                 Ok(None) => {}
                 Err(what) => return Poll::Ready(Err(Broke::Malformed(what))),
@@ -182,6 +190,9 @@ pub(super) async fn exchange(
     let sending = if sending.done() { None } else { Some(sending) };
     Ok(answer(connection, answered, sending, body))
 }
+
+/// Interim responses that may come before the one that counts.
+const INTERIM: u32 = 100;
 
 /// Interim responses are for this hop (RFC 9110, section 15.2). Nobody waits for 100 (Continue).
 fn is_interim(status: StatusCode) -> bool {
