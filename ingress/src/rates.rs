@@ -1,7 +1,7 @@
 //! Rate limits, asked for a request: those that the head tells before a byte of the body has been
 //! read, those that need the event once it is known.
 
-use std::{borrow::Cow, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use policy::limiter::{Asker, Exceeded, Limits, Standings, Taken};
 use schemas::{Attributes, Event, Fault};

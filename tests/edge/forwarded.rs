@@ -100,3 +100,18 @@ fn a_list_of_too_many_hops_is_refused() {
         .problem(400, "bad_forwarded");
     assert!(service.heard().is_empty());
 }
+
+#[test]
+fn a_limit_by_address_counts_the_client_behind_a_trusted_proxy_and_nobody_it_makes_up() {
+    let service = Strict::start();
+    let limit = "    policy: { rate_limit: [{ rate: 1/m, key: address }] }\n";
+    let ask = |gateway: &Gateway, hops: &str| {
+        let request = format!("GET /x HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: {hops}\r\n\r\n");
+        gateway.send(request).status
+    };
+    let behind = through_with(&service.url(), "trusted_proxies: [127.0.0.1]", limit);
+    let said = ["1.1.1.1", "1.1.1.1", "9.9.9.9, 1.1.1.1", "2.2.2.2"].map(|hops| ask(&behind, hops));
+    assert_eq!(said, [200, 429, 429, 200]);
+    let open = through_with(&service.url(), "", limit);
+    assert_eq!(["1.1.1.1", "2.2.2.2"].map(|hops| ask(&open, hops)), [200, 429]);
+}
