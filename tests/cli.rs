@@ -41,7 +41,7 @@ fn check_tells_every_error_with_its_place_and_what_to_write() {
     let text = "version: 1
 listen: 127.0.0.1:0
 upstreams:
-  web: { kind: http, url: http://127.0.0.1:1, breaker: { failures: 50% } }
+  web: { kind: http, url: http://127.0.0.1:1, health: {} }
   far: { kind: lambda, region: eu-west-1 }
 routes:
   - { name: a, match: { path: /a }, to: wep }
@@ -61,7 +61,7 @@ sources: []
     ] {
         assert!(said.contains(place), "{place} is missing in:\n{said}");
     }
-    assert!(said.contains("`breaker` is not built yet"), "{said}");
+    assert!(said.contains("`health` is not built yet"), "{said}");
     assert!(said.contains("`sources` is not built yet"), "{said}");
     assert!(said.contains("lambda"), "{said}");
     assert!(said.contains("250ms or 5s"), "what to write is missing:\n{said}");
