@@ -147,8 +147,7 @@ async fn a_timeout_counts_and_the_callers_own_faults_do_not() {
         }
     }
     assert_eq!(breaker.view(nanos(Instant::now())).calls, 0);
-    let mut policy = Policy::default();
-    policy.try_timeout = SECOND / 10;
+    let policy = Policy { try_timeout: SECOND / 10, ..Policy::default() };
     for _ in 0..4 {
         let never = async |_| std::future::pending().await;
         attempt(&policy, &guards, call(Method::GET), never).await;
