@@ -61,7 +61,7 @@ pub(crate) async fn serve(
     // 1. Arrive: an id, a clock, a record.
     let glance = Glance::of(request.headers());
     let origin = Origin::new(&peer.hop, &core.view.table.trusted_proxies);
-    let request_id = request_id(&core, &request, glance, &origin);
+    let request_id = request_id(&core, &request, glance);
     let mut trace = Trace::start(
         Rc::clone(&core.recorder),
         request_id.clone(),
@@ -311,16 +311,9 @@ async fn steps(
     Ok(Served { answer, idle: chosen.route.policy.idle_timeout, tunnel })
 }
 
-/// The request's id: a trusted proxy's, if it is fit to stand in a log, else a new one. A stranger
-/// who chose it could have two requests look like one in the log.
-fn request_id(
-    core: &Core,
-    request: &Request<Body>,
-    glance: Glance,
-    origin: &Origin<'_>,
-) -> HeaderValue {
+/// The request's id: the caller's, if it is fit to stand in a log, else a new one.
+fn request_id(core: &Core, request: &Request<Body>, glance: Glance) -> HeaderValue {
     if glance.request_id
-        && origin.trusted
         && let Some(id) = request.headers().get(answer::REQUEST_ID)
         && (1..=128).contains(&id.len())
         && id.as_bytes().iter().all(u8::is_ascii_graphic)

@@ -67,8 +67,16 @@ impl<'a> Origin<'a> {
         seen: super::Told,
         proxies: &Proxies,
     ) -> Result<(), Fault> {
-        if seen.trace && !(self.trusted && is_one_trace(headers)) {
-            forget(headers, is_trace);
+        if seen.trace {
+            let readable = is_one_trace(headers);
+            match headers.get(TRACEPARENT).filter(|_| readable && !self.trusted).map(restarted) {
+                Some(restarted) => {
+                    forget(headers, is_trace);
+                    headers.insert(TRACEPARENT, restarted);
+                }
+                None if readable && self.trusted => {}
+                None => forget(headers, is_trace),
+            }
         }
         if seen.forwarded && !self.trusted {
             forget(headers, names::is_forwarded);
@@ -142,6 +150,16 @@ fn is_one_trace(headers: &HeaderMap) -> bool {
         (Some(parent), None) => is_traceparent(parent.as_bytes()),
         (Some(_), Some(_)) => false,
     }
+}
+
+/// Another trace in place of the one that a stranger names (W3C Trace Context, section 4.3): only
+/// whether it is sampled stays as it was said.
+fn restarted(parent: &HeaderValue) -> HeaderValue {
+    let trace = uuid::Uuid::new_v4().simple().to_string();
+    let (span, _) = uuid::Uuid::new_v4().as_u64_pair();
+    let sampled = parent.as_bytes().get(54).is_some_and(|digit| b"13579bdf".contains(digit));
+    let text = format!("00-{trace}-{:016x}-0{}", span | 1, u8::from(sampled));
+    HeaderValue::try_from(text).unwrap_or_else(|_| parent.clone())
 }
 
 fn is_traceparent(value: &[u8]) -> bool {

@@ -54,8 +54,15 @@ fn what_a_stranger_says_is_replaced() {
         ("b3", "0"),
         ("x-kept", "1"),
     ];
-    let (client, sent) = pass(STRANGER, &lies).unwrap();
+    let (client, mut sent) = pass(STRANGER, &lies).unwrap();
     assert_eq!(client, STRANGER);
+    // A trace of its own, sampled as was said.
+    let at = sent.iter().position(|line| line.starts_with("traceparent: 00-")).unwrap();
+    let trace = sent.remove(at);
+    assert!(
+        !trace.contains("0af7651916cd43dd8448eb211c80319c") && trace.ends_with("-01"),
+        "{trace}"
+    );
     let told = [
         "x-forwarded-for: 203.0.113.9",
         "x-forwarded-host: shop.test",
