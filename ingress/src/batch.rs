@@ -31,7 +31,8 @@ struct Ready<'t> {
 }
 
 /// Sends each event to the route that `choose` finds for it, and answers with each one's receipt.
-/// Each counts for the rate limits; `paid` says that one has been counted for the request already.
+/// Each counts for the rate limits, of which the request has taken for its first one already what
+/// stands in `taken`.
 ///
 /// # Errors
 /// If any of them finds no route, cannot be made into a call, or has a target that answers instead
@@ -41,19 +42,18 @@ pub(crate) async fn serve<'t>(
     asked: &Asked<'_>,
     events: Vec<Event>,
     choose: &dyn Fn(&Attributes) -> Result<Chosen<'t>, Refused>,
-    paid: bool,
+    mut taken: Taken<'t>,
     trace: &mut Trace,
 ) -> Result<Answer, Refused> {
-    let mut taken = Taken::default();
+    let paid = !taken.is_empty();
     let mut abouts = Vec::with_capacity(events.len());
     let mut ready = Vec::with_capacity(events.len());
     for (index, event) in events.into_iter().enumerate() {
         let about = event.attributes().map(About::of);
-        // What the request has paid for is one event.
         let paid = paid && index == 0;
         let made = prepare(core, asked, event, choose, paid, &mut taken, trace);
-        if made.is_err() {
-            // Nothing of the batch is sent, so that nothing of it counts.
+        if made.as_ref().is_err_and(|refused| refused.fault.class == Class::RateLimited) {
+            // As with one event that is over a limit: it has taken nothing.
             std::mem::take(&mut taken).put_back(policy::nanos(Instant::now()));
         }
         let made = made.map_err(|refused| {

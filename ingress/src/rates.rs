@@ -17,18 +17,18 @@ use crate::{
 /// The limits of a request's route and how they stand, for the headers of the answer.
 pub(crate) type Told = (Arc<Limits>, Standings);
 
-/// Takes one of each limit of the route that the head tells.
-pub(crate) fn by_head(
-    chosen: &Chosen<'_>,
+/// Takes one of each limit of the route that the head tells, and notes what in `taken`.
+pub(crate) fn by_head<'t>(
+    chosen: &Chosen<'t>,
     asked: &Asked<'_>,
+    taken: &mut Taken<'t>,
     trace: &mut Trace,
 ) -> Result<(), Fault> {
     let Some(limits) = &chosen.route.limits else { return Ok(()) };
     let values = asked.values(&chosen.captures, None);
     let asker = Asker { address: asked.origin.client, values: &values };
     let now = policy::nanos(asked.arrived.into());
-    let taken = limits.take_by_head(&asker, 1, now, &mut Taken::default());
-    told(limits, taken, trace)
+    told(limits, limits.take_by_head(&asker, 1, now, taken), trace)
 }
 
 /// Takes one of each limit of the route that the event tells.

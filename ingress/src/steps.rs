@@ -4,7 +4,7 @@ use std::{borrow::Cow, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Duratio
 
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use policy::Pace;
+use policy::{Pace, limiter::Taken};
 use schemas::{Attributes, Body, BodyError, Class, Context, Event, Fault, Format, Mode, Tunnel};
 use tokio::sync::oneshot;
 
@@ -181,10 +181,11 @@ async fn steps(
     let by_head = if door.by_event() { None } else { Some(choose(&door, None)?) };
     let limits = by_head.as_ref().map_or_else(|| door.widest(), |only| Limits::of(only.route));
     admit(asked.glance, limits)?;
+    let mut taken = Taken::default();
     match &by_head {
         Some(only) if only.route.limits.is_some() => {
             note(trace, core, only.route);
-            rates::by_head(only, &asked, trace)?;
+            rates::by_head(only, &asked, &mut taken, trace)?;
         }
         Some(_) => {}
         None => rates::none_passes(&door, &asked, trace)?,
@@ -216,7 +217,7 @@ async fn steps(
                     Carried::One(event) => event,
                     Carried::Many(events) => {
                         let always = |_: &Attributes| choose(&door, None);
-                        let batch = batch::serve(core, &asked, events, &always, true, trace);
+                        let batch = batch::serve(core, &asked, events, &always, taken, trace);
                         return Ok(Box::pin(batch).await?.into());
                     }
                 }
@@ -247,7 +248,7 @@ async fn steps(
                     }
                     Carried::Many(events) => {
                         let by_event = |event: &Attributes| choose(&door, Some(event));
-                        let batch = batch::serve(core, &asked, events, &by_event, false, trace);
+                        let batch = batch::serve(core, &asked, events, &by_event, taken, trace);
                         return Ok(Box::pin(batch).await?.into());
                     }
                 }
@@ -256,7 +257,7 @@ async fn steps(
         note(trace, core, chosen.route);
         let limits = Limits::of(chosen.route);
         admit(asked.glance, limits)?;
-        rates::by_head(&chosen, &asked, trace)?;
+        rates::by_head(&chosen, &asked, &mut taken, trace)?;
         let data = guard(event.data, chosen.route, limits.event as u64, &mut pace);
         (chosen, Event { data, ..event })
     };

@@ -97,3 +97,36 @@ fn events_are_limited_by_what_they_are() {
     answer.problem(429, "rate_limited");
     assert!(header(&answer, "ratelimit").starts_with("\"4/h\";r=0"));
 }
+
+#[test]
+fn each_event_of_a_batch_counts_and_a_batch_over_the_limit_takes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.yaml");
+    std::fs::write(
+        &file,
+        "version: 1
+listen: 127.0.0.1:0
+admin: 127.0.0.1:0
+upstreams: { local: { kind: embedded } }
+routes:
+  - name: orders
+    match: { path: /orders }
+    to: local/orders
+    policy: { rate_limit: [{ rate: 4/h }] }
+",
+    )
+    .unwrap();
+    let gateway = Gateway::dev(&["-c", file.to_str().unwrap()]);
+    let send = |count: usize| {
+        let events: Vec<_> = (0..count)
+            .map(|id| format!(r#"{{"specversion":"1.0","id":"{id}","type":"a","source":"/b"}}"#))
+            .collect();
+        let kind = "Content-Type: application/cloudevents-batch+json";
+        gateway.post("/orders", &[kind], format!("[{}]", events.join(",")))
+    };
+    assert_eq!(send(3).status, 202);
+    send(3).problem(429, "rate_limited");
+    send(2).problem(429, "rate_limited");
+    assert_eq!(send(1).status, 202);
+    send(1).problem(429, "rate_limited");
+}

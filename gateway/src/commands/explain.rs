@@ -118,6 +118,8 @@ fn in_words(asked: &Asked, explained: &Value) -> String {
     for call in explained["calls"].as_array().into_iter().flatten() {
         let title = format!("call of {}", text(&call["address"]));
         section(&mut lines, &title, self::call(call));
+        let title = format!("guards of {}", text(&call["address"]));
+        section(&mut lines, &title, policy(&call["guards"]));
     }
     lines.join("\n")
 }
@@ -221,6 +223,7 @@ mod tests {
                 "address": "bus/{event.type}", "kind": "nats", "function": "a.b", "weight": 1,
                 "ack": "published", "format": "binary", "deadline_ms": 15000,
                 "event": {"id": "1"}, "headers": [["authorization", "(hidden)"]],
+                "guards": {"breaker.open": {"value": "5s", "from": "upstreams.bus"}},
             }],
         });
         assert_eq!(
@@ -245,7 +248,10 @@ call of bus/{event.type}
   weight                1
   within                15000 ms
   event id              1
-  header authorization  (hidden)"
+  header authorization  (hidden)
+
+guards of bus/{event.type}
+  breaker.open  5s  from upstreams.bus"
         );
     }
 

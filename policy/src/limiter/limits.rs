@@ -196,6 +196,12 @@ impl Standings {
 }
 
 impl Taken<'_> {
+    /// Whether nothing was taken.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Puts everything back: the request was refused, and has done nothing.
     pub fn put_back(mut self, now: u64) {
         self.put_back_from(0, now);
