@@ -25,6 +25,7 @@ mod layers;
 mod nats;
 mod policy;
 mod proxy;
+mod reload;
 mod routing;
 mod startup;
 mod webhook;

@@ -6,16 +6,17 @@ use axum::{
     Json, Router,
     body::Body as Received,
     extract::{Path, Query, Request, State, rejection::QueryRejection},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use schemas::{Body, BodyError, Class};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{sync::Semaphore, time::timeout};
 
-use crate::{Live, Problem, explain, invoke, page, topics, views};
+use crate::{Live, Problem, config, explain, guard, invoke, page, topics, views};
 
 const ASKED_BYTES_MAX: usize = 16 << 20;
 const ASKED_WITHIN: Duration = Duration::from_secs(10);
@@ -49,19 +50,32 @@ struct Where {
     upstream: String,
 }
 
+/// All endpoints but the page. The OpenAPI document names the same.
+fn endpoints() -> Vec<(&'static str, MethodRouter<Api>)> {
+    vec![
+        ("/healthz", get(async || "ok\n")),
+        ("/readyz", get(ready)),
+        ("/metrics", get(metrics)),
+        ("/api/v1/routes", get(routes)),
+        ("/api/v1/upstreams", get(upstreams)),
+        ("/api/v1/functions", get(functions)),
+        ("/api/v1/records", get(records)),
+        ("/api/v1/config", get(config).put(put_config)),
+        ("/api/v1/config/files", get(config_texts)),
+        ("/api/v1/config/rollback", post(roll_back)),
+        ("/api/v1/explain", post(explain)),
+        ("/api/v1/invoke", post(invoke)),
+        ("/api/v1/topics/{topic}/events", get(events)),
+        ("/api/v1/openapi.json", get(openapi)),
+    ]
+}
+
 /// All endpoints.
 pub(crate) fn router(live: Arc<dyn Live>) -> Router {
-    Router::new()
+    endpoints()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
         .merge(page::router())
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .route("/api/v1/routes", get(routes))
-        .route("/api/v1/upstreams", get(upstreams))
-        .route("/api/v1/records", get(records))
-        .route("/api/v1/explain", post(explain))
-        .route("/api/v1/invoke", post(invoke))
-        .route("/api/v1/topics/{topic}/events", get(events))
         .fallback(nothing)
         .method_not_allowed_fallback(other_method)
         .with_state(Api { live, followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)) })
@@ -93,6 +107,62 @@ async fn routes(State(api): State<Api>) -> Json<Vec<views::RouteView>> {
 
 async fn upstreams(State(api): State<Api>) -> Json<Vec<views::UpstreamView>> {
     Json(views::upstreams(&api.live.table()))
+}
+
+async fn functions(State(api): State<Api>) -> Json<Vec<views::FunctionView>> {
+    Json(views::functions(&api.live.table()))
+}
+
+async fn config(State(api): State<Api>) -> Response {
+    tagged(api.live.config())
+}
+
+async fn config_texts(State(api): State<Api>) -> Json<Vec<config::Text>> {
+    Json(api.live.config_texts())
+}
+
+async fn put_config(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    let meant = if_match(request.headers())?;
+    let json = guard::is_json(request.headers());
+    let bytes = collect(request).await?;
+    if json {
+        // JSON is YAML, and says so itself: what is broken as JSON is not read as something else.
+        serde_json::from_slice::<serde::de::IgnoredAny>(&bytes)
+            .map_err(|error| Problem::new(Class::BadRequest, format!("the body: {error}")))?;
+    }
+    let text = String::from_utf8(bytes.to_vec())
+        .map_err(|_| Problem::new(Class::BadRequest, "the body is no UTF-8"))?;
+    Ok(tagged(api.live.put_config(text, meant).await?))
+}
+
+async fn roll_back(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    let meant = if_match(request.headers())?;
+    let _: config::RollBack = read(request).await?;
+    Ok(tagged(api.live.roll_back(meant).await?))
+}
+
+/// The configuration with its version as the entity tag.
+fn tagged(config: config::Config) -> Response {
+    let tag = format!("\"{}\"", config.version);
+    ([(header::ETAG, tag)], Json(config)).into_response()
+}
+
+/// Which version a change is meant for. Two people who change the same version must not undo each
+/// other's work unseen, so it has to be said.
+fn if_match(headers: &HeaderMap) -> Result<config::IfMatch, Problem> {
+    let told = guard::one(headers, &header::IF_MATCH)?.ok_or_else(|| {
+        Problem::new(
+            Class::PreconditionRequired,
+            "say which version you have seen: send If-Match with the ETag of /api/v1/config, or *",
+        )
+    })?;
+    config::IfMatch::read(told).ok_or_else(|| {
+        Problem::new(Class::BadRequest, "If-Match is neither * nor entity tags in double quotes")
+    })
+}
+
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], crate::OPENAPI).into_response()
 }
 
 async fn records(State(api): State<Api>) -> Json<Vec<views::RecordView>> {
@@ -136,8 +206,14 @@ async fn other_method() -> Problem {
 }
 
 async fn read<T: DeserializeOwned>(request: Request<Received>) -> Result<T, Problem> {
+    let bytes = collect(request).await?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::new(Class::BadRequest, format!("the body: {error}")))
+}
+
+async fn collect(request: Request<Received>) -> Result<Bytes, Problem> {
     let body = request.into_body().map_err(|error| BodyError::Broken(error.into()));
-    let bytes = timeout(ASKED_WITHIN, Body::boxed(body).collect(ASKED_BYTES_MAX))
+    timeout(ASKED_WITHIN, Body::boxed(body).collect(ASKED_BYTES_MAX))
         .await
         .map_err(|_| Problem::new(Class::RequestTimeout, "the body took longer than 10s"))?
         .map_err(|error| match error {
@@ -145,9 +221,7 @@ async fn read<T: DeserializeOwned>(request: Request<Received>) -> Result<T, Prob
                 Problem::new(Class::TooLarge, format!("the body is larger than {limit} bytes"))
             }
             _ => Problem::new(Class::BadRequest, "the body broke off"),
-        })?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::new(Class::BadRequest, format!("the body: {error}")))
+        })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! knows nothing of how it is run) and `api.rs` (every endpoint, in one list). The shapes that
 //! cross the wire are public, because the command line speaks them too, with or without a gateway.
 
+pub mod config;
 pub mod data;
 pub mod explain;
 pub mod invoke;
@@ -21,10 +22,14 @@ use std::{net::SocketAddr, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use ingress::{Table, Upstream};
-use schemas::{Fault, Job, Name, Record};
+use schemas::{Fault, Job, Name, Record, Revealed, secret::NoSecret};
 
 pub use problem::Problem;
 pub use server::serve;
+
+/// The OpenAPI document of this API.
+pub const OPENAPI: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas/admin.openapi.json"));
 
 /// The running gateway, as the admin API sees it.
 pub trait Live: Send + Sync + 'static {
@@ -42,6 +47,29 @@ pub trait Live: Send + Sync + 'static {
     /// # Errors
     /// The job itself.
     fn run(&self, job: Job) -> Result<(), Box<Job>>;
+
+    /// The configuration that is live.
+    fn config(&self) -> config::Config;
+
+    /// The files of the configuration that is live, as they were written.
+    fn config_texts(&self) -> Vec<config::Text>;
+
+    /// Makes this text the configuration, if the API owns it and the version that is meant is live.
+    /// Nothing has changed if it fails.
+    fn put_config(
+        &self,
+        text: String,
+        meant: config::IfMatch,
+    ) -> BoxFuture<'static, Result<config::Config, config::NotChanged>>;
+
+    /// Goes back to the version before the live one, under the same conditions.
+    fn roll_back(
+        &self,
+        meant: config::IfMatch,
+    ) -> BoxFuture<'static, Result<config::Config, config::NotChanged>>;
+
+    /// The token that a request must bring, if it must: none can be right if it cannot be had.
+    fn token(&self) -> Option<Result<Revealed, NoSecret>>;
 
     /// All metrics in the Prometheus text format 0.0.4.
     fn metrics(&self) -> String;

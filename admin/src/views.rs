@@ -7,6 +7,7 @@ use ingress::{
     explain::{Leaf, leaves},
     table::{Condition, EventMatch, Match, PathMatch, TypeMatch},
 };
+use schemars::JsonSchema;
 use schemas::{Ack, Attributes, Format, Record, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -61,6 +62,17 @@ pub struct UpstreamView {
     pub written: serde_json::Value,
 }
 
+/// A function that routes name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FunctionView {
+    /// Its address as written.
+    pub address: String,
+    /// The kind of its upstream.
+    pub kind: String,
+    /// The names of the routes that use it, in the order of the file.
+    pub routes: Vec<String>,
+}
+
 /// One request that has been served.
 #[derive(Clone, Debug, Serialize)]
 pub struct RecordView {
@@ -109,6 +121,27 @@ pub fn route(route: &Route) -> RouteView {
 #[must_use]
 pub fn upstreams(table: &Table) -> Vec<UpstreamView> {
     table.upstreams.iter().map(|upstream| UpstreamView::from(&**upstream)).collect()
+}
+
+/// Every function that a route names, sorted by address.
+#[must_use]
+pub fn functions(table: &Table) -> Vec<FunctionView> {
+    let mut all: BTreeMap<&str, FunctionView> = BTreeMap::new();
+    for route in &table.routes {
+        let Action::Forward(targets) = &route.action else { continue };
+        for target in targets {
+            let function = all.entry(&target.label).or_insert_with(|| FunctionView {
+                address: target.label.to_string(),
+                kind: target.upstream.target.kind().to_owned(),
+                routes: Vec::new(),
+            });
+            // Two targets of one route may be the same function with different paths.
+            if function.routes.last().is_none_or(|last| *last != *route.name) {
+                function.routes.push(route.name.to_string());
+            }
+        }
+    }
+    all.into_values().collect()
 }
 
 /// An event's attributes by name, `specversion` among them.

@@ -25,13 +25,25 @@ pub(crate) struct Read {
 /// With exit code 2 if there is nothing to read.
 pub(crate) fn read(path: &Path) -> Result<Read, Stop> {
     if path.is_dir() {
-        return read_folder(path);
+        return Ok(Read { files: read_folder(path)?, folder: folder(path) });
     }
-    let folder = match path.parent() {
+    Ok(Read { files: vec![read_file(path)?], folder: folder(path) })
+}
+
+/// Where relative paths in a configuration start.
+pub(crate) fn folder(path: &Path) -> PathBuf {
+    match path.parent() {
+        _ if path.is_dir() => path.to_owned(),
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),
-    };
-    Ok(Read { files: vec![read_file(path)?], folder })
+    }
+}
+
+/// Prints what can be meant so, but probably is not.
+pub(crate) fn warn(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        print::error(&format!("warning: {warning}"));
+    }
 }
 
 /// Reads a configuration and loads it. Warnings are printed; so is all that is wrong with it.
@@ -42,9 +54,7 @@ pub(crate) fn load(path: &Path, offer: &Offer) -> Result<(Loaded, PathBuf), Stop
     let read = read(path)?;
     match config::parse(&read.files, offer) {
         Ok(loaded) => {
-            for warning in &loaded.warnings {
-                print::error(&format!("warning: {warning}"));
-            }
+            warn(&loaded);
             Ok((loaded, read.folder))
         }
         Err(problems) => Err(refuse(&problems)),
@@ -65,7 +75,7 @@ pub(crate) fn refuse(problems: &[Problem]) -> Stop {
     Stop::Said(1)
 }
 
-fn read_folder(path: &Path) -> Result<Read, Stop> {
+fn read_folder(path: &Path) -> Result<Vec<File>, Stop> {
     let cannot = |error| Stop::unusable(format!("cannot read {}: {error}", path.display()));
     let mut paths = Vec::new();
     for entry in fs::read_dir(path).map_err(cannot)? {
@@ -81,8 +91,7 @@ fn read_folder(path: &Path) -> Result<Read, Stop> {
         )));
     }
     paths.sort();
-    let files = paths.iter().map(|path| read_file(path)).collect::<Result<_, _>>()?;
-    Ok(Read { files, folder: path.to_owned() })
+    paths.iter().map(|path| read_file(path)).collect()
 }
 
 fn read_file(path: &Path) -> Result<File, Stop> {

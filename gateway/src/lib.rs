@@ -9,6 +9,7 @@ pub mod cli;
 mod caller;
 mod client;
 mod commands;
+mod configuration;
 mod descriptors;
 mod files;
 mod follow;

@@ -1,71 +1,77 @@
 //! The running gateway, as the admin API sees it.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{net::SocketAddr, sync::Arc};
 
-use admin::{Live, topics::Followed};
+use admin::{
+    Live,
+    config::{Config, IfMatch, NotChanged, Text},
+    topics::Followed,
+};
 use futures_util::future::BoxFuture;
 use ingress::{Plane, Table, Upstream};
 use invokers::Tools;
-use schemas::{Fault, Job, Name, Record};
+use schemas::{Fault, Job, Name, Record, Revealed, secret::NoSecret};
 
-use crate::follow;
+use crate::{configuration::Configuration, follow};
 
-/// A data plane, until it is drained.
+/// A data plane, and the configuration that it serves.
 #[derive(Debug)]
 pub(crate) struct Running {
-    plane: RwLock<Option<Plane>>,
-    table: Arc<Table>,
-    addresses: Vec<(Name, SocketAddr)>,
-    tools: Tools,
-}
-
-impl Running {
-    /// Takes the plane in.
-    pub(crate) fn new(plane: Plane, table: Arc<Table>, tools: Tools) -> Self {
-        let addresses = plane.addresses();
-        Self { plane: RwLock::new(Some(plane)), table, addresses, tools }
-    }
-
-    /// Takes the plane out to drain it. From here on the gateway is not ready.
-    pub(crate) fn take(&self) -> Option<Plane> {
-        self.plane.write().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn with<T>(&self, ask: impl FnOnce(&Plane) -> T) -> Option<T> {
-        self.plane.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(ask)
-    }
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) configuration: Arc<Configuration>,
+    pub(crate) tools: Tools,
 }
 
 impl Live for Running {
     fn table(&self) -> Arc<Table> {
-        self.with(Plane::table).unwrap_or_else(|| Arc::clone(&self.table))
+        self.plane.table()
     }
 
     fn addresses(&self) -> Vec<(Name, SocketAddr)> {
-        self.addresses.clone()
+        self.plane.addresses()
     }
 
     fn ready(&self) -> bool {
-        self.with(|_| ()).is_some()
+        self.plane.accepts()
     }
 
     fn run(&self, job: Job) -> Result<(), Box<Job>> {
-        let mut job = Some(job);
-        match self.with(|plane| job.take().map_or(Ok(()), |job| plane.run(job))) {
-            Some(done) => done,
-            None => job.map_or(Ok(()), |job| Err(Box::new(job))),
-        }
+        if self.plane.accepts() { self.plane.run(job) } else { Err(Box::new(job)) }
+    }
+
+    fn config(&self) -> Config {
+        self.configuration.view()
+    }
+
+    fn config_texts(&self) -> Vec<Text> {
+        self.configuration.texts()
+    }
+
+    fn put_config(
+        &self,
+        text: String,
+        meant: IfMatch,
+    ) -> BoxFuture<'static, Result<Config, NotChanged>> {
+        let configuration = Arc::clone(&self.configuration);
+        Box::pin(async move { configuration.put(text, &meant).await })
+    }
+
+    fn roll_back(&self, meant: IfMatch) -> BoxFuture<'static, Result<Config, NotChanged>> {
+        let configuration = Arc::clone(&self.configuration);
+        Box::pin(async move { configuration.roll_back(&meant).await })
+    }
+
+    fn token(&self) -> Option<Result<Revealed, NoSecret>> {
+        let token = self.plane.table().admin.token.clone()?;
+        Some(self.tools.secrets.reveal(&token))
     }
 
     fn metrics(&self) -> String {
-        self.with(Plane::metrics).unwrap_or_default()
+        self.plane.metrics() + &self.configuration.metrics()
     }
 
     fn records(&self) -> Vec<Record> {
-        self.with(Plane::records).unwrap_or_default()
+        self.plane.records()
     }
 
     fn follow(

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use admin::Live as _;
-use ingress::{Plane, RecordFormat, Settings, Table};
+use ingress::{Plane, RecordFormat, Settings, config::Offer};
 use invokers::Tools;
 use schemas::Name;
 use tokio::{
@@ -14,6 +14,7 @@ use tokio::{
 
 use crate::{
     cli::{Done, Stop, print},
+    configuration::{Configuration, Start},
     descriptors,
     live::Running,
 };
@@ -22,12 +23,16 @@ use crate::{
 const INTERRUPTED: u8 = 130;
 /// Admin API, housekeeping and samples: none of it is on a request's way.
 const CONTROL_THREADS: usize = 2;
+/// Between two rounds of housekeeping.
+const ROUND: Duration = Duration::from_secs(1);
 
 /// What is served, and how.
 #[derive(Debug)]
 pub(crate) struct Service {
-    pub(crate) table: Table,
+    pub(crate) start: Start,
     pub(crate) tools: Tools,
+    /// What the program has to offer to configurations that come later.
+    pub(crate) offer: Offer,
     pub(crate) cores: usize,
     pub(crate) records: RecordFormat,
     /// How long what is under way may take to finish.
@@ -60,13 +65,14 @@ pub(crate) fn serve(
     service: Service,
     greet: impl FnOnce(&Reached) -> Done,
 ) -> Done {
-    let mut stop = {
+    let (mut stop, mut hang_up) = {
         let _inside = control.enter();
-        Signals::new()?
+        (Signals::new()?, signal(SignalKind::hangup())?)
     };
-    let table = Arc::new(service.table);
-    let listener = control.block_on(TcpListener::bind(table.admin)).map_err(|error| {
-        let said = format!("cannot listen on {} (admin): {error}", table.admin);
+    let start = service.start;
+    let at = start.table.admin.address;
+    let listener = control.block_on(TcpListener::bind(at)).map_err(|error| {
+        let said = format!("cannot listen on {at} (admin): {error}");
         refuse(&io::Error::new(error.kind(), said))
     })?;
     let admin = listener.local_addr()?;
@@ -75,9 +81,14 @@ pub(crate) fn serve(
         records: service.records,
         connections: descriptors::connections(),
     };
-    let plane = Plane::start(Arc::clone(&table), service.tools.clone(), settings)
+    let plane = Plane::start(Arc::clone(&start.table), service.tools.clone(), settings)
         .map_err(|error| refuse(&error))?;
-    let running = Arc::new(Running::new(plane, table, service.tools));
+    let plane = Arc::new(plane);
+    let configuration = Arc::new(Configuration::new(Arc::clone(&plane), start, service.offer));
+    let running = Arc::new(Running { plane, configuration, tools: service.tools });
+    if let Some(Err(why)) = running.token() {
+        print::error(&format!("gusset: the admin API refuses everybody: its token: {why}"));
+    }
     let reached = Reached { listeners: running.addresses(), admin };
     control.spawn(admin::serve(listener, Arc::clone(&running) as Arc<dyn admin::Live>));
     for (name, address) in &reached.listeners {
@@ -87,6 +98,21 @@ pub(crate) fn serve(
     // A greeting that nobody reads does not stop a gateway.
     drop(greet(&reached));
 
+    let following = Arc::clone(&running);
+    control.spawn(async move { following.configuration.follow().await });
+    let keeping = Arc::clone(&running);
+    control.spawn(async move {
+        loop {
+            tokio::time::sleep(ROUND).await;
+            keeping.plane.sweep();
+        }
+    });
+    let told = Arc::clone(&running);
+    control.spawn(async move {
+        while hang_up.recv().await.is_some() {
+            told.configuration.reload().await;
+        }
+    });
     control.block_on(stop.next());
     let done = control.block_on(drain(&running, service.drain, &mut stop));
     control.shutdown_background();
@@ -94,7 +120,7 @@ pub(crate) fn serve(
 }
 
 async fn drain(running: &Running, within: Duration, stop: &mut Signals) -> Done {
-    let Some(plane) = running.take() else { return Ok(()) };
+    let plane = Arc::clone(&running.plane);
     print::error("gusset: stopping; what is under way may finish, a second signal ends it at once");
     let drained = tokio::task::spawn_blocking(move || plane.drain(within));
     tokio::select! {

@@ -2,8 +2,6 @@
 //! anything is sent, so that a bad event in it costs nothing (CloudEvents HTTP binding, section
 //! 3.3, leaves the outcome to us).
 
-use std::rc::Rc;
-
 use futures_util::{StreamExt as _, stream};
 use policy::limiter::Taken;
 use schemas::{Ack, Attributes, Call, Class, Event, Fault, Receipt};
@@ -13,7 +11,7 @@ use crate::{
     Action, Destination, Route,
     answer::{self, About, Answer},
     make::{self, Asked, Made},
-    plane::core::Core,
+    plane::View,
     rates,
     recorder::Trace,
     routes::Chosen,
@@ -38,7 +36,7 @@ struct Ready<'t> {
 /// If any of them finds no route, cannot be made into a call, or has a target that answers instead
 /// of confirming.
 pub(crate) async fn serve<'t>(
-    core: &'t Rc<Core>,
+    view: &'t View,
     asked: &Asked<'_>,
     events: Vec<Event>,
     choose: &dyn Fn(&Attributes) -> Result<Chosen<'t>, Refused>,
@@ -51,7 +49,7 @@ pub(crate) async fn serve<'t>(
     for (index, event) in events.into_iter().enumerate() {
         let about = event.attributes().map(About::of);
         let paid = paid && index == 0;
-        let made = prepare(core, asked, event, choose, paid, &mut taken, trace);
+        let made = prepare(view, asked, event, choose, paid, &mut taken, trace);
         if made.as_ref().is_err_and(|refused| refused.fault.class == Class::RateLimited) {
             // As with one event that is over a limit: it has taken nothing.
             std::mem::take(&mut taken).put_back(policy::nanos(Instant::now()));
@@ -66,7 +64,7 @@ pub(crate) async fn serve<'t>(
     }
     // Each call is started in the order of the batch, and what one connection carries stays in it.
     let outcomes: Vec<(Result<Box<Receipt>, Fault>, u32)> =
-        stream::iter(ready).map(|one| send(core, one)).buffered(AT_ONCE).collect().await;
+        stream::iter(ready).map(|one| send(view, one)).buffered(AT_ONCE).collect().await;
     trace.record.attempts = outcomes.iter().map(|(_, attempts)| attempts).sum();
     trace.record.ack = Some(Ack::Published);
     let outcomes: Vec<_> = outcomes.into_iter().map(|(outcome, _)| outcome).collect();
@@ -77,7 +75,7 @@ pub(crate) async fn serve<'t>(
 }
 
 fn prepare<'t>(
-    core: &'t Rc<Core>,
+    view: &'t View,
     asked: &Asked<'_>,
     event: Event,
     choose: &dyn Fn(&Attributes) -> Result<Chosen<'t>, Refused>,
@@ -95,7 +93,7 @@ fn prepare<'t>(
     };
     steps::fits(&event, route)?;
     rates::in_batch(&chosen, asked, attributes, paid, taken, trace)?;
-    let (target, series) = core.view.turn(route, targets);
+    let (target, series) = view.turn(route, targets);
     if target.ack == Ack::Replied {
         return Err(needs_async().into());
     }
@@ -114,8 +112,8 @@ fn needs_async() -> Fault {
     .code("batch_needs_async")
 }
 
-async fn send(core: &Core, one: Ready<'_>) -> (Result<Box<Receipt>, Fault>, u32) {
-    let lane = core.view.lane(&one.target.upstream);
+async fn send(view: &View, one: Ready<'_>) -> (Result<Box<Receipt>, Fault>, u32) {
+    let lane = view.lane(&one.target.upstream);
     let send = async |call| lane.call(call).await;
     let attempted = policy::attempt(&one.route.policy, &one.target.guards, one.call, send).await;
     let outcome = attempted.result.and_then(|reply| {

@@ -26,5 +26,5 @@ pub mod table;
 mod tunnel;
 mod values;
 
-pub use plane::{Plane, RecordFormat, Settings};
-pub use table::{Action, Destination, Listener, Route, Table, Upstream};
+pub use plane::{NotReplaced, Plane, RecordFormat, Settings};
+pub use table::{Action, Admin, Destination, Listener, Route, Table, Upstream};

@@ -18,7 +18,7 @@ use crate::{
     hop,
     make::{self, Asked},
     outgoing::Outgoing,
-    plane::core::Core,
+    plane::{View, core::Core},
     rates,
     recorder::Trace,
     routes::{Chosen, Door, Limits, Refusal, Seen},
@@ -60,7 +60,9 @@ pub(crate) async fn serve(
 ) -> Response<Outgoing> {
     // 1. Arrive: an id, a clock, a record.
     let glance = Glance::of(request.headers());
-    let origin = Origin::new(&peer.hop, &core.view.table.trusted_proxies);
+    // The request stays with what it began with, whatever is loaded meanwhile.
+    let view = core.view();
+    let origin = Origin::new(&peer.hop, &view.table.trusted_proxies);
     let request_id = request_id(&core, &request, glance);
     let mut trace = Trace::start(
         Rc::clone(&core.recorder),
@@ -76,7 +78,7 @@ pub(crate) async fn serve(
     let asked = Asked { parts, request_id: &request_id, arrived: trace.arrived, glance, origin };
 
     // 2 to 9 may panic only by a fault of ours; then this request fails, and no other.
-    let served = AssertUnwindSafe(steps(&core, &peer, asked, body, upgrade, &mut trace))
+    let served = AssertUnwindSafe(steps(&view, &peer, asked, body, upgrade, &mut trace))
         .catch_unwind()
         .await
         .unwrap_or_else(|_| {
@@ -158,7 +160,7 @@ impl From<Answer> for Served {
 type Upgrade = Option<(HeaderValue, oneshot::Receiver<Tunnel>)>;
 
 async fn steps(
-    core: &Rc<Core>,
+    view: &View,
     peer: &Peer,
     mut asked: Asked<'_>,
     body: Body,
@@ -167,14 +169,14 @@ async fn steps(
 ) -> Result<Served, Refused> {
     // 1, still: whatever two readers could take for two things has one meaning from here on.
     one_host(&asked)?;
-    edge::enter(&mut asked, &core.view.table.trusted_proxies)?;
+    edge::enter(&mut asked, &view.table.trusted_proxies)?;
     trace.record.peer = Some(asked.origin.client);
 
     // 2. Match the head: the door.
-    if let Some(answer) = handshake(core, peer, &asked) {
+    if let Some(answer) = handshake(view, peer, &asked) {
         return Ok(answer.into());
     }
-    let door = open(core, peer, &asked)?;
+    let door = open(view, peer, &asked)?;
 
     // 3. Admit by the head; no byte of the body has been read. Where the event decides, what one of
     // the door's routes takes may pass, and the limits of the route itself come once it is known.
@@ -184,7 +186,7 @@ async fn steps(
     let mut taken = Taken::default();
     match &by_head {
         Some(only) if only.route.limits.is_some() => {
-            note(trace, core, only.route);
+            note(trace, view, only.route);
             rates::by_head(only, &asked, &mut taken, trace)?;
         }
         Some(_) => {}
@@ -202,7 +204,7 @@ async fn steps(
     };
     let (chosen, event) = if let Some(chosen) = by_head {
         let Action::Forward(targets) = &chosen.route.action else {
-            note(trace, core, chosen.route);
+            note(trace, view, chosen.route);
             return Ok(answer_here(&chosen, &asked)?.into());
         };
         let reads = targets.iter().any(make::reads_events);
@@ -217,7 +219,7 @@ async fn steps(
                     Carried::One(event) => event,
                     Carried::Many(events) => {
                         let always = |_: &Attributes| choose(&door, None);
-                        let batch = batch::serve(core, &asked, events, &always, taken, trace);
+                        let batch = batch::serve(view, &asked, events, &always, taken, trace);
                         return Ok(Box::pin(batch).await?.into());
                     }
                 }
@@ -248,20 +250,20 @@ async fn steps(
                     }
                     Carried::Many(events) => {
                         let by_event = |event: &Attributes| choose(&door, Some(event));
-                        let batch = batch::serve(core, &asked, events, &by_event, taken, trace);
+                        let batch = batch::serve(view, &asked, events, &by_event, taken, trace);
                         return Ok(Box::pin(batch).await?.into());
                     }
                 }
             }
         };
-        note(trace, core, chosen.route);
+        note(trace, view, chosen.route);
         let limits = Limits::of(chosen.route);
         admit(asked.glance, limits)?;
         rates::by_head(&chosen, &asked, &mut taken, trace)?;
         let data = guard(event.data, chosen.route, limits.event as u64, &mut pace);
         (chosen, Event { data, ..event })
     };
-    note(trace, core, chosen.route);
+    note(trace, view, chosen.route);
     rates::by_event(&chosen, &asked, &event, trace)?;
     trace.record.bytes_in = exact(&event.data);
 
@@ -269,7 +271,7 @@ async fn steps(
     let Action::Forward(targets) = &chosen.route.action else {
         return Ok(answer_here(&chosen, &asked)?.into());
     };
-    let (target, series) = core.view.turn(chosen.route, targets);
+    let (target, series) = view.turn(chosen.route, targets);
     trace.series = series;
     trace.record.address = Some(Arc::clone(&target.label));
     let made = make::call(&chosen, target, event, asked, upgrade.as_ref().map(|(name, _)| name))?;
@@ -277,7 +279,7 @@ async fn steps(
 
     // 6, 7, 8. Attempt: the lane picks an endpoint, translates and sends once; the policy sends
     // again where that is safe.
-    let lane = core.view.lane(&target.upstream);
+    let lane = view.lane(&target.upstream);
     let send = async |call| lane.call(call).await;
     let attempted = policy::attempt(&chosen.route.policy, &target.guards, call, send).await;
     trace.record.attempts = attempted.attempts;
@@ -349,9 +351,9 @@ fn seen<'a>(peer: &'a Peer, asked: &'a Asked<'_>, method: &'a Method) -> Seen<'a
     }
 }
 
-fn open<'c>(core: &'c Core, peer: &Peer, asked: &Asked<'_>) -> Result<Door<'c>, Refused> {
-    core.view.table.doors.open(&seen(peer, asked, &asked.parts.method)).map_err(|refusal| {
-        match refusal {
+fn open<'v>(view: &'v View, peer: &Peer, asked: &Asked<'_>) -> Result<Door<'v>, Refused> {
+    view.table.doors.open(&seen(peer, asked, &asked.parts.method)).map_err(
+        |refusal| match refusal {
             Refusal::NoRoute => Fault::new(Class::NotFound, "no route serves this host and path")
                 .code("no_route")
                 .into(),
@@ -366,18 +368,18 @@ fn open<'c>(core: &'c Core, peer: &Peer, asked: &Asked<'_>) -> Result<Door<'c>, 
                     .into()
                 }
             }
-        }
-    })
+        },
+    )
 }
 
 /// Answers the handshake by which a webhook asks whether it may deliver here, on routes that are
 /// configured for it (CloudEvents HTTP webhook specification, section 4).
-fn handshake(core: &Core, peer: &Peer, asked: &Asked<'_>) -> Option<Answer> {
+fn handshake(view: &View, peer: &Peer, asked: &Asked<'_>) -> Option<Answer> {
     if asked.parts.method != Method::OPTIONS {
         return None;
     }
     // It asks for the route that its deliveries will take.
-    let door = core.view.table.doors.open(&seen(peer, asked, &Method::POST)).ok()?;
+    let door = view.table.doors.open(&seen(peer, asked, &Method::POST)).ok()?;
     // Behind one door may stand routes that allow different senders. A grant says more than a
     // denial does.
     let allowed = door.routes().filter_map(|route| route.webhook.as_ref());
@@ -456,9 +458,9 @@ fn exact(body: &Body) -> u64 {
     body.size_hint().exact().unwrap_or(0)
 }
 
-fn note(trace: &mut Trace, core: &Core, route: &Route) {
+fn note(trace: &mut Trace, view: &View, route: &Route) {
     trace.record.route = Some(Arc::clone(&route.label));
-    trace.series = core.view.series(route);
+    trace.series = view.series(route);
 }
 
 /// Routes that need no target.

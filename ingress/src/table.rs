@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use policy::{GuardSettings, Guards, Policy, Registry, limiter::Limits};
 use regex::Regex;
-use schemas::{Ack, Address, Format, Name, Template};
+use schemas::{Ack, Address, Format, Name, Secret, Template};
 
 use crate::{edge::Proxies, filters::Filter, routes};
 
@@ -17,8 +17,8 @@ pub struct Table {
     pub version: String,
     /// Where requests arrive.
     pub listeners: Vec<Listener>,
-    /// The admin API's address.
-    pub admin: SocketAddr,
+    /// The admin API.
+    pub admin: Admin,
     /// Where event routes without a path of their own listen.
     pub events_path: String,
     /// Whom the gateway believes about where a request comes from.
@@ -40,6 +40,19 @@ pub struct Listener {
     pub name: Name,
     /// Its address.
     pub address: SocketAddr,
+    /// Where it is written: file, line and column. Empty if it is not.
+    pub place: String,
+}
+
+/// The admin API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Its address. One that is not loopback has a token.
+    pub address: SocketAddr,
+    /// What a request must bring as a bearer token.
+    pub token: Option<Secret>,
+    /// Where it is written: file, line and column. Empty if it is not.
+    pub place: String,
 }
 
 /// A place that holds functions.

@@ -150,6 +150,9 @@ fn outcome(result: &Result<Reply, Fault>) -> Outcome {
         | Class::MethodNotAllowed
         | Class::RequestTimeout
         | Class::Conflict
+        | Class::PreconditionRequired
+        | Class::PreconditionFailed
+        | Class::Unprocessable
         | Class::TooLarge
         | Class::UriTooLong
         | Class::HeadersTooLarge

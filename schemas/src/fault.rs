@@ -36,6 +36,12 @@ pub enum Class {
     RequestTimeout,
     /// The request contradicts what is there: an expectation of the caller's was not met.
     Conflict,
+    /// A change must say which version it is meant for.
+    PreconditionRequired,
+    /// A change is meant for another version than the one that is there.
+    PreconditionFailed,
+    /// The request is well formed, and what it says is wrong.
+    Unprocessable,
     /// The body, or the message made of it, is over a limit.
     TooLarge,
     /// The target of the request (path and query) is over a limit.
@@ -76,7 +82,7 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order of its definition.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -84,6 +90,9 @@ impl Class {
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::Conflict,
+        Self::PreconditionRequired,
+        Self::PreconditionFailed,
+        Self::Unprocessable,
         Self::TooLarge,
         Self::UriTooLong,
         Self::HeadersTooLarge,
@@ -115,6 +124,9 @@ impl Class {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
             Self::Conflict => "conflict",
+            Self::PreconditionRequired => "precondition_required",
+            Self::PreconditionFailed => "precondition_failed",
+            Self::Unprocessable => "unprocessable",
             Self::TooLarge => "too_large",
             Self::UriTooLong => "uri_too_long",
             Self::HeadersTooLarge => "headers_too_large",

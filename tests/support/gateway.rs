@@ -15,6 +15,12 @@ use tempfile::TempDir;
 
 use super::{Answer, Client, eventually, gusset, shell};
 
+/// What a file begins with that listens on free ports.
+pub(crate) const HEAD: &str = "version: 1\nlisten: 127.0.0.1:0\nadmin: 127.0.0.1:0\n";
+
+/// The name of its file.
+pub(crate) const FILE: &str = "gateway.yaml";
+
 /// A running gateway. Dropping it kills it.
 pub(crate) struct Gateway {
     child: Child,
@@ -30,7 +36,7 @@ type Lines = Arc<Mutex<Vec<String>>>;
 impl Gateway {
     /// Runs `rest` below a head that listens on free ports, and waits until it accepts.
     pub(crate) fn start(rest: &str) -> Self {
-        Self::run(&format!("version: 1\nlisten: 127.0.0.1:0\nadmin: 127.0.0.1:0\n{rest}"))
+        Self::run(&format!("{HEAD}{rest}"))
     }
 
     /// The same in a process that may open so many files.
@@ -54,11 +60,55 @@ impl Gateway {
     pub(crate) fn run_with(config: &str, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path());
-        let path = folder.path().join("gateway.yaml");
-        fs::write(&path, config).unwrap();
+        fs::write(folder.path().join(FILE), config).unwrap();
+        Self::run_in(folder, &["-c", FILE])
+    }
+
+    /// Runs with these arguments in a folder that is there already.
+    pub(crate) fn run_in(folder: TempDir, args: &[&str]) -> Self {
         let mut command = Command::new(gusset());
-        command.arg("run").arg("-c").arg(&path).args(["--records", "json"]);
+        command.arg("run").args(args).args(["--records", "json"]);
         Self::spawn(command, folder)
+    }
+
+    /// Kills it at once, as a crash would, and gives its folder back.
+    pub(crate) fn crash(mut self) -> TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
+    }
+
+    /// Writes `rest` into its file, below the head of [`Gateway::start`].
+    pub(crate) fn edit(&self, rest: &str) {
+        self.write(&format!("{HEAD}{rest}"));
+    }
+
+    /// Writes its file anew, in one step.
+    pub(crate) fn write(&self, config: &str) {
+        let new = self.folder.path().join("new");
+        fs::write(&new, config).unwrap();
+        fs::rename(new, self.folder.path().join(FILE)).unwrap();
+    }
+
+    /// What `/api/v1/config` says.
+    pub(crate) fn config(&self) -> Value {
+        self.ask_admin("/api/v1/config").json()
+    }
+
+    /// Waits until so many configurations have been live.
+    pub(crate) fn await_generation(&self, generation: u64) -> Value {
+        eventually("a configuration goes live", || {
+            let config = self.config();
+            (config["generation"].as_u64() >= Some(generation)).then_some(config)
+        })
+    }
+
+    /// Waits until a configuration is refused.
+    pub(crate) fn await_refusal(&self) -> Value {
+        eventually("a configuration is refused", || {
+            let refused = self.config()["refused"].clone();
+            (!refused.is_null()).then_some(refused)
+        })
     }
 
     /// Runs `gusset dev` with these arguments.
@@ -127,6 +177,11 @@ impl Gateway {
         self.admin
     }
 
+    /// The folder that it runs in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
@@ -150,6 +205,19 @@ impl Gateway {
     /// A POST on a connection of its own; `headers` are whole lines without line breaks.
     pub(crate) fn post(&self, path: &str, headers: &[&str], body: impl AsRef<[u8]>) -> Answer {
         self.send(request("POST", path, headers, body.as_ref()))
+    }
+
+    /// Asks on the admin port; `headers` are whole lines without line breaks.
+    pub(crate) fn send_admin(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[&str],
+        body: impl AsRef<[u8]>,
+    ) -> Answer {
+        let host = self.admin().to_string();
+        let request = String::from_utf8(request(method, path, headers, body.as_ref())).unwrap();
+        Client::connect(self.admin()).round_trip(request.replacen("gateway.test", &host, 1))
     }
 
     /// A GET on the admin port.

@@ -5,9 +5,11 @@ use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use http::{HeaderMap, Method};
 use ingress::{
     Table, Upstream,
-    config::{self, File, Offer},
+    config::{File, Offer},
 };
-use schemas::{Ack, Call, Context, Fault, Format, Job, Name, Record, Reply};
+use schemas::{
+    Ack, Call, Context, Fault, Format, Job, Name, Record, Reply, Revealed, secret::NoSecret,
+};
 use serde_json::{Value, json};
 use tower_service::Service as _;
 
@@ -31,7 +33,7 @@ upstreams:
 routes: [{ name: all, to: web }]
 ";
         let file = File { name: "a.yaml".into(), text: text.into() };
-        let table = config::parse(&[file], &Offer::default()).unwrap().table;
+        let table = ingress::config::parse(&[file], &Offer::default()).unwrap().table;
         Arc::new(Self {
             table: Arc::new(table),
             ready,
@@ -59,6 +61,55 @@ impl Live for Fake {
         job.reply.send(answer).unwrap();
         self.sent.lock().unwrap().push(job.call);
         Ok(())
+    }
+
+    fn config(&self) -> config::Config {
+        config::Config {
+            version: self.table.version.clone(),
+            since: "2026-01-01T00:00:00Z".to_owned(),
+            generation: 1,
+            by: config::By::Start,
+            source: config::Source { kind: config::SourceKind::Api, path: None },
+            stale: false,
+            routes: 1,
+            upstreams: 2,
+            warnings: Vec::new(),
+            refused: None,
+            versions: Vec::new(),
+        }
+    }
+
+    fn config_texts(&self) -> Vec<config::Text> {
+        vec![config::Text { name: "a.yaml".to_owned(), text: "version: 1\n".to_owned() }]
+    }
+
+    fn put_config(
+        &self,
+        text: String,
+        meant: config::IfMatch,
+    ) -> BoxFuture<'static, Result<config::Config, config::NotChanged>> {
+        let config = self.config();
+        Box::pin(async move {
+            if !meant.fits(&config.version) {
+                return Err(config::NotChanged::Another { live: config.version });
+            }
+            let file = File { name: "gateway.yaml".into(), text };
+            match ingress::config::parse(&[file], &Offer::default()) {
+                Ok(_) => Ok(config),
+                Err(problems) => Err(config::NotChanged::Wrong(problems)),
+            }
+        })
+    }
+
+    fn roll_back(
+        &self,
+        _: config::IfMatch,
+    ) -> BoxFuture<'static, Result<config::Config, config::NotChanged>> {
+        Box::pin(async { Err(config::NotChanged::NoneBefore) })
+    }
+
+    fn token(&self) -> Option<Result<Revealed, NoSecret>> {
+        None
     }
 
     fn metrics(&self) -> String {

@@ -2,18 +2,14 @@
 
 use std::{fmt::Write as _, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use ingress::{
-    Table,
-    config::{self, File, Offer},
-};
-use invokers::{Tools, embedded::Bus};
+use ingress::config::{File, Offer};
+use invokers::embedded::Bus;
 
 use super::run::Running;
 use crate::{
     cli::{Done, Stop, print},
-    files,
+    configuration::Start,
     samples::{self, echo, receiver::Receiver},
-    secrets::Secrets,
     serve::{self, Reached},
 };
 
@@ -56,15 +52,11 @@ pub(crate) fn run(args: &Args) -> Done {
     let control = serve::control()?;
     let samples = control.block_on(Samples::start())?;
     let offer = Offer { embedded: Some(Arc::new(Bus::default())), ..Offer::default() };
-    let (table, folder) = match &args.config {
-        Some(path) => {
-            let (loaded, folder) = files::load(path, &offer)?;
-            (loaded.table, folder)
-        }
-        None => (args.table(&samples, &offer)?, PathBuf::from(".")),
+    let start = match &args.config {
+        Some(path) => Start::files(path, &offer, None)?,
+        None => Start::built_in(args.file(&samples), &offer)?,
     };
-    let tools = Tools { secrets: Arc::new(Secrets::new(folder)) };
-    serve::serve(control, args.running.service(table, tools), |reached| {
+    serve::serve(control, args.running.service(start, offer), |reached| {
         print::line(&match &args.config {
             Some(path) => args.greet_with(path, &samples),
             None => args.greet(&program(), &samples, reached),
@@ -83,11 +75,8 @@ impl Samples {
 }
 
 impl Args {
-    fn table(&self, samples: &Samples, offer: &Offer) -> Result<Table, Stop> {
-        let file = File { name: "dev.yaml".to_owned(), text: self.text(samples) };
-        config::parse(&[file], offer)
-            .map(|loaded| loaded.table)
-            .map_err(|problems| files::refuse(&problems))
+    fn file(&self, samples: &Samples) -> File {
+        File { name: "dev.yaml".to_owned(), text: self.text(samples) }
     }
 
     /// The configuration for playing. A value is written as JSON, which is YAML as well.
@@ -196,7 +185,7 @@ mod tests {
         for (line, kind) in
             [("gusset dev", "embedded"), ("gusset dev --nats nats://127.0.0.1:4222", "nats")]
         {
-            let table = args(line).table(&samples(), &offer).unwrap();
+            let table = Start::built_in(args(line).file(&samples()), &offer).unwrap().table;
             assert_eq!(table.upstreams.len(), 3);
             let bus = table.upstreams.iter().find(|upstream| &*upstream.name == "bus").unwrap();
             assert_eq!(bus.target.kind(), kind);

@@ -6,8 +6,8 @@ use ingress::{RecordFormat, config::Offer};
 use invokers::Tools;
 
 use crate::{
-    cli::{Done, arguments},
-    files,
+    cli::{Done, Stop, arguments},
+    configuration::{LastGood, Start},
     secrets::Secrets,
     serve::{self, Service},
 };
@@ -17,7 +17,11 @@ Examples:
   gusset run -c gateway.yaml
   gusset run -c conf.d/ --records json        every *.yaml of a folder
   gusset run -c gateway.yaml --cores 4 --drain 10s
+  gusset run -c gateway.yaml --last-good data/
+  gusset run --state data/ -c first.yaml      from then on `gusset apply` changes it
 
+The file or folder is followed: a change that is right is served within two seconds, one that is
+wrong changes nothing and is said with its place. SIGHUP reads it at once.
 SIGTERM and SIGINT stop accepting, let what is under way finish, and end with exit code 0; a second
 signal ends at once with 130. Exit code 1: the configuration is wrong or an address is taken;
 2: there is no configuration to read.";
@@ -27,8 +31,15 @@ signal ends at once with 130. Exit code 1: the configuration is wrong or an addr
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The configuration: a file, or a folder whose *.yaml and *.yml are read in order
-    #[arg(short, long, value_name = "FILE|FOLDER")]
-    config: PathBuf,
+    #[arg(short, long, value_name = "FILE|FOLDER", required_unless_present = "state")]
+    config: Option<PathBuf>,
+    /// Let the admin API own the configuration and keep its versions here; -c is only for an empty
+    /// folder
+    #[arg(long, value_name = "FOLDER", conflicts_with = "last_good")]
+    state: Option<PathBuf>,
+    /// Keep the last good configuration here, and start with it if the file is broken
+    #[arg(long, value_name = "FOLDER")]
+    last_good: Option<PathBuf>,
     #[command(flatten)]
     running: Running,
 }
@@ -59,19 +70,27 @@ enum Records {
 
 /// Serves until a signal says to stop.
 pub(crate) fn run(args: &Args) -> Done {
-    let (loaded, folder) = files::load(&args.config, &Offer::default())?;
-    let tools = Tools { secrets: Arc::new(Secrets::new(folder)) };
-    serve::serve(serve::control()?, args.running.service(loaded.table, tools), |_| Ok(()))
+    let offer = Offer::default();
+    let start = match (&args.state, &args.config) {
+        (Some(state), seed) => Start::state(state, seed.as_deref(), &offer)?,
+        (None, Some(path)) => {
+            let last_good = args.last_good.clone().map(LastGood::new).transpose()?;
+            Start::files(path, &offer, last_good)?
+        }
+        (None, None) => return Err(Stop::unusable("which configuration? write -c FILE")),
+    };
+    serve::serve(serve::control()?, args.running.service(start, offer), |_| Ok(()))
 }
 
 impl Running {
-    /// A service of this table that runs so.
-    pub(crate) fn service(&self, table: ingress::Table, tools: Tools) -> Service {
+    /// A service that starts and runs so.
+    pub(crate) fn service(&self, start: Start, offer: Offer) -> Service {
+        let tools = Tools { secrets: Arc::new(Secrets::new(start.folder.clone())) };
         let records = match self.records {
             Records::Text => RecordFormat::Text,
             Records::Json => RecordFormat::Json,
             Records::Off => RecordFormat::Off,
         };
-        Service { table, tools, cores: self.cores, records, drain: self.drain }
+        Service { start, tools, offer, cores: self.cores, records, drain: self.drain }
     }
 }

@@ -21,6 +21,7 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use build::version;
 pub use problem::Problem;
 pub use schema::schema;
 

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// One thing that is wrong, or that is probably not meant: `file:line:column: path: message;
 /// remedy`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// The file's name.
     pub file: String,
@@ -21,6 +22,30 @@ pub struct Problem {
     pub message: String,
     /// What to write instead. Empty where the message says it all.
     pub remedy: String,
+}
+
+impl Problem {
+    /// Says what is wrong at a place that the table knows as `file:line:column`, such as
+    /// [`crate::Route::place`].
+    #[must_use]
+    pub fn at(
+        place: &str,
+        path: impl Into<String>,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        let mut parts = place.rsplitn(3, ':');
+        let mut number = || parts.next().and_then(|part| part.parse().ok());
+        let (column, line) = (number().unwrap_or(1), number().unwrap_or(1));
+        Self {
+            file: parts.next().unwrap_or_default().to_owned(),
+            line,
+            column,
+            path: path.into(),
+            message: message.into(),
+            remedy: remedy.into(),
+        }
+    }
 }
 
 impl fmt::Display for Problem {

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, js
 use schemas::Name;
 use serde_json::{Map, Value};
 
-use super::written::{Embedded, Listen, Route};
+use super::written::{Admin, Embedded, Listen, Route};
 
 /// A field at the top of a file.
 pub(super) struct Section {
@@ -29,8 +29,8 @@ pub(super) const SECTIONS: [Section; 8] = [
     },
     Section {
         name: "admin",
-        about: "Where the admin API, /metrics, /healthz and /readyz are; a loopback address, as nothing asks for a token yet. Default: 127.0.0.1:8081.",
-        schema: |_| json_schema!({ "type": "string", "examples": ["127.0.0.1:8081"] }),
+        about: "Where the admin API, /metrics, /healthz and /readyz are: an address, or a mapping with a token, which any address but loopback needs. Default: 127.0.0.1:8081.",
+        schema: |schemas| Admin::json_schema(schemas),
     },
     Section {
         name: "events_path",

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use schemas::{Ack, Address, Format, Name, cloudevents::webhook::Allowed, units::Span};
+use schemas::{Ack, Address, Format, Name, Secret, cloudevents::webhook::Allowed, units::Span};
 use serde::Deserialize;
 
 use super::shape::{OneOrMany, TextOr};
@@ -21,6 +21,21 @@ pub(super) struct Listener {
     pub(super) name: Name,
     /// Its address and port, such as `0.0.0.0:8080` or `"[::]:8080"`. Port 0 takes any free one.
     pub(super) address: String,
+}
+
+/// Where the admin API is: its address, or a mapping that says more.
+pub(super) type Admin = TextOr<String, AdminForm>;
+
+/// The admin API, and who may use it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Admin")]
+pub(super) struct AdminForm {
+    /// Its address and port, such as `127.0.0.1:8081`. Changing it needs a restart.
+    pub(super) address: String,
+    /// What a request must bring as `Authorization: Bearer`. Needed beyond loopback. A file is read
+    /// again when it changes.
+    pub(super) token: Option<Secret>,
 }
 
 /// One rule: which requests, and what becomes of them. It has exactly one of `to`, `respond` and

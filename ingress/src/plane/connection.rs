@@ -1,7 +1,8 @@
-//! One connection: which version of HTTP it speaks, and its life until it ends or the gateway
-//! drains.
+//! One connection: which version of HTTP it speaks, and its life until it ends or the
+//! listener that it came through drains.
 
 use std::{
+    cell::Cell,
     convert::Infallible,
     pin::{Pin, pin},
     rc::Rc,
@@ -19,6 +20,7 @@ use tokio::{net::TcpStream, sync::oneshot};
 use super::{
     core::{Core, Open},
     flood,
+    gate::Gate,
     http1::{self, Service},
 };
 use crate::{
@@ -30,6 +32,9 @@ use crate::{
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a new connection may say nothing.
 const FIRST_BYTE: Duration = Duration::from_secs(10);
+/// How long a connection on which nothing was asked yet may stay when it should end: its first
+/// request is on its way, and would be lost.
+const FIRST_REQUEST: Duration = Duration::from_millis(250);
 /// What is read of a head.
 const LIMITS: ::http1::Limits =
     ::http1::Limits { head_bytes: 96 << 10, target_bytes: 60 << 10, fields: 200 };
@@ -53,7 +58,6 @@ pub(crate) async fn serve(core: Rc<Core>, socket: TcpStream, peer: Peer, open: O
     let Some(http2) = speaks_http2(&socket).await else { return };
     let peer = Rc::new(peer);
     if http2 {
-        let ours = Rc::clone(&core);
         let service = service_fn(move |request: Request<Incoming>| {
             let request = request.map(|body| Body::incoming(body, None));
             // Boxed, or hyper would move all of it from place to place.
@@ -64,7 +68,7 @@ pub(crate) async fn serve(core: Rc<Core>, socket: TcpStream, peer: Peer, open: O
         {
             let connection = http2_settings().serve_connection(TokioIo::new(line), service);
             let mut connection = pin!(connection);
-            if !until(connection.as_mut(), &ours).await {
+            if !until(connection.as_mut(), &open.gate).await {
                 connection.as_mut().graceful_shutdown();
                 drop(connection.await);
             }
@@ -72,8 +76,18 @@ pub(crate) async fn serve(core: Rc<Core>, socket: TcpStream, peer: Peer, open: O
         end.end().await;
     } else {
         let (read, write) = socket.into_split();
-        let service = Steps { core: Rc::clone(&core), peer };
-        let drained = core.drained();
+        let service = Steps {
+            core: Rc::clone(&core),
+            peer,
+            gate: Rc::clone(&open.gate),
+            asked: Cell::new(false),
+        };
+        let drained = async {
+            open.gate.drained().await;
+            if !service.asked.get() {
+                tokio::time::sleep(FIRST_REQUEST).await;
+            }
+        };
         Box::pin(http1::serve(read, write, &LIMITS, &service, drained)).await;
     }
     drop(open);
@@ -102,6 +116,9 @@ fn http2_settings() -> http2::Builder<Local> {
 struct Steps {
     core: Rc<Core>,
     peer: Rc<Peer>,
+    gate: Rc<Gate>,
+    /// Whether a request has come.
+    asked: Cell<bool>,
 }
 
 impl Service for Steps {
@@ -110,6 +127,7 @@ impl Service for Steps {
         request: Request<Body>,
         tunnel: Option<oneshot::Receiver<Tunnel>>,
     ) -> impl Future<Output = Response<Outgoing>> {
+        self.asked.set(true);
         // Boxed, or the connection would hold the room for it while it waits.
         Box::pin(steps::serve(Rc::clone(&self.core), Rc::clone(&self.peer), request, tunnel))
     }
@@ -119,14 +137,14 @@ impl Service for Steps {
     }
 
     fn drains(&self) -> bool {
-        self.core.drains()
+        self.gate.drains()
     }
 }
 
-/// Waits until the connection has ended (true) or the gateway drains. What a connection ends with
-/// is between the peer and us, and each of its requests has a record of its own.
-async fn until(mut connection: impl Future + Unpin, core: &Core) -> bool {
-    let mut drained = pin!(core.drained());
+/// Waits until the connection has ended (true) or the way that it came in drains. What a connection
+/// ends with is between the peer and us, and each of its requests has a record of its own.
+async fn until(mut connection: impl Future + Unpin, gate: &Gate) -> bool {
+    let mut drained = pin!(gate.drained());
     let mut told = false;
     std::future::poll_fn(|cx| {
         if Pin::new(&mut connection).poll(cx).is_ready() {
@@ -134,7 +152,7 @@ async fn until(mut connection: impl Future + Unpin, core: &Core) -> bool {
         }
         // This task is woken for every packet: once it has asked to be woken for a drain, a look
         // at a flag says whether that is why.
-        if told && !core.drains() {
+        if told && !gate.drains() {
             return Poll::Pending;
         }
         told = true;

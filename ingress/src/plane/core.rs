@@ -20,14 +20,19 @@ use policy::{Guards, permits::Share};
 use schemas::{Class, Fault, Job, Reply};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Notify, mpsc, watch},
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
 };
 
-use super::{connection, view::View};
+use super::{
+    connection,
+    gate::{Gate, ListenerId},
+    view::View,
+};
 use crate::{
     Table,
     edge::Hop,
-    recorder::{Recorder, log},
+    recorder::{Recorder, log, series::TableSeries},
     steps::Peer,
 };
 
@@ -41,9 +46,45 @@ const FEW: usize = 8;
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Serve this connection, which another core accepted.
-    Serve(std::net::TcpStream, SocketAddr, Arc<str>),
+    Serve(std::net::TcpStream, SocketAddr, ListenerId),
     /// Send this.
     Send(Box<Job>),
+    /// Serve from another table.
+    Follow(Box<Follow>),
+}
+
+/// Another table to serve from.
+#[derive(Debug)]
+pub(crate) struct Follow {
+    /// It.
+    pub(crate) table: Arc<Table>,
+    /// Where its requests count.
+    pub(crate) series: Arc<TableSeries>,
+    /// All listeners from now on; any other drains.
+    pub(crate) listeners: Vec<Listen>,
+    /// Told once requests that arrive are served from it and the sockets of listeners that are gone
+    /// are closed.
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+/// A listener that a core shall have.
+#[derive(Debug)]
+pub(crate) struct Listen {
+    /// Which.
+    pub(crate) listener: ListenerId,
+    /// Its socket.
+    pub(crate) socket: Socket,
+}
+
+/// Where a listener's socket comes from.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    /// It listens already.
+    Kept,
+    /// That of another listener, which ends by it: the address has a new name.
+    Of(u64),
+    /// A new one.
+    New(std::net::TcpListener),
 }
 
 /// What the cores know of each other.
@@ -61,8 +102,9 @@ pub(crate) struct Cores {
 pub(crate) struct Start {
     pub(crate) index: usize,
     pub(crate) table: Arc<Table>,
+    pub(crate) series: Arc<TableSeries>,
     pub(crate) tools: Tools,
-    pub(crate) sockets: Vec<(Arc<str>, std::net::TcpListener)>,
+    pub(crate) listeners: Vec<Listen>,
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) cores: Arc<Cores>,
     pub(crate) draining: watch::Receiver<Option<Duration>>,
@@ -71,38 +113,41 @@ pub(crate) struct Start {
 /// What all requests of a core share.
 pub(crate) struct Core {
     index: usize,
-    /// What it serves from.
-    pub(crate) view: View,
+    view: RefCell<Rc<View>>,
+    listening: RefCell<Vec<Listening>>,
     /// Where its requests are recorded.
     pub(crate) recorder: Rc<Recorder>,
     cores: Arc<Cores>,
-    drains: Cell<bool>,
-    drained: Notify,
+    /// Whether it drains: nothing is taken in any more.
+    ends: Cell<bool>,
     ids: RefCell<Ids>,
 }
 
+/// A listener that accepts.
+struct Listening {
+    socket: Rc<TcpListener>,
+    gate: Rc<Gate>,
+    accepting: JoinHandle<()>,
+}
+
 /// An open connection, counted until it is dropped.
-pub(crate) struct Open(Rc<Core>);
+pub(crate) struct Open {
+    core: Rc<Core>,
+    /// The way that it came in.
+    pub(crate) gate: Rc<Gate>,
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.cores.open[self.0.index].fetch_sub(1, Relaxed);
-        self.0.recorder.metrics().open.sub(1);
+        self.core.cores.open[self.core.index].fetch_sub(1, Relaxed);
+        self.core.recorder.metrics().open.sub(1);
     }
 }
 
 impl Core {
-    /// Whether the gateway drains.
-    pub(crate) fn drains(&self) -> bool {
-        self.drains.get()
-    }
-
-    /// Ends when the gateway drains; [`Core::drains`] says so before that.
-    pub(crate) async fn drained(&self) {
-        let told = self.drained.notified();
-        if !self.drains() {
-            told.await;
-        }
+    /// What it serves from now. A request asks once, and stays with it.
+    pub(crate) fn view(&self) -> Rc<View> {
+        Rc::clone(&self.view.borrow())
     }
 
     /// A new request id.
@@ -110,16 +155,85 @@ impl Core {
         self.ids.borrow_mut().next()
     }
 
-    fn serve(self: &Rc<Self>, socket: TcpStream, address: SocketAddr, listener: Arc<str>) {
+    fn serve(self: &Rc<Self>, socket: TcpStream, address: SocketAddr, gate: Rc<Gate>) {
         self.cores.open[self.index].fetch_add(1, Relaxed);
         self.recorder.metrics().open.add(1);
-        let open = Open(Rc::clone(self));
-        let peer = Peer { listener, hop: Hop::new(address.ip()) };
+        let peer = Peer { listener: Arc::clone(&gate.listener.label), hop: Hop::new(address.ip()) };
+        let open = Open { core: Rc::clone(self), gate };
         drop(tokio::task::spawn_local(connection::serve(Rc::clone(self), socket, peer, open)));
     }
 
+    /// The way in through a listener. If it is gone by now, who came is served once and no more.
+    fn gate(&self, listener: ListenerId) -> Rc<Gate> {
+        let listening = self.listening.borrow();
+        let known = listening.iter().find(|one| one.gate.listener.number == listener.number);
+        known.map_or_else(|| Gate::new(listener, false), |one| Rc::clone(&one.gate))
+    }
+
+    /// Accepts on these listeners and on no others. Returns the tasks of those that end by it, and
+    /// whether all others are there.
+    fn listen(self: &Rc<Self>, listeners: Vec<Listen>) -> (Vec<JoinHandle<()>>, io::Result<()>) {
+        let mut before = std::mem::take(&mut *self.listening.borrow_mut());
+        let mut take = |number: u64| {
+            let at = before.iter().position(|one| one.gate.listener.number == number)?;
+            Some(before.swap_remove(at))
+        };
+        let mut ending = Vec::new();
+        let mut all = Ok(());
+        let mut now = Vec::with_capacity(listeners.len());
+        for Listen { listener, socket } in listeners {
+            let socket = match socket {
+                Socket::Kept => {
+                    now.extend(take(listener.number));
+                    continue;
+                }
+                Socket::Of(number) => {
+                    let Some(one) = take(number) else { continue };
+                    one.gate.close();
+                    ending.push(one.accepting);
+                    one.socket
+                }
+                Socket::New(socket) => match TcpListener::from_std(socket) {
+                    Ok(socket) => Rc::new(socket),
+                    Err(error) => {
+                        all = Err(error);
+                        continue;
+                    }
+                },
+            };
+            let gate = Gate::new(listener, true);
+            let accept = accept(Rc::clone(self), Rc::clone(&socket), Rc::clone(&gate));
+            now.push(Listening { accepting: tokio::task::spawn_local(accept), socket, gate });
+        }
+        for one in before {
+            one.gate.close();
+            ending.push(one.accepting);
+        }
+        *self.listening.borrow_mut() = now;
+        (ending, all)
+    }
+
+    fn follow(self: &Rc<Self>, follow: Follow) {
+        if self.ends.get() {
+            return;
+        }
+        let Follow { table, series, listeners, done } = follow;
+        let before = self.view();
+        let view = View::new(table, series, before.tools().clone(), Some(&before));
+        drop(self.view.replace(Rc::new(view)));
+        // A socket that this core cannot watch is one that the others have.
+        let (ending, _) = self.listen(listeners);
+        drop(tokio::task::spawn_local(async move {
+            for task in ending {
+                drop(task.await);
+            }
+            // Whoever asked may have given up waiting.
+            done.send(()).ok();
+        }));
+    }
+
     /// Serves a new connection here, or hands it to the core with the fewest.
-    fn place(self: &Rc<Self>, socket: TcpStream, address: SocketAddr, listener: Arc<str>) {
+    fn place(self: &Rc<Self>, socket: TcpStream, address: SocketAddr, gate: Rc<Gate>) {
         self.recorder.metrics().accepted.add(1);
         let open = &self.cores.open;
         let all: usize = open.iter().map(|count| count.load(Relaxed)).sum::<usize>() + 1;
@@ -138,13 +252,13 @@ impl Core {
                     && let Ok(place) = self.cores.orders[least].try_reserve()
                 {
                     if let Ok(socket) = socket.into_std() {
-                        place.send(Order::Serve(socket, address, listener));
+                        place.send(Order::Serve(socket, address, gate.listener.clone()));
                     }
                     return;
                 }
             }
         }
-        self.serve(socket, address, listener);
+        self.serve(socket, address, gate);
     }
 }
 
@@ -186,21 +300,18 @@ pub(crate) fn run(start: Start, recorder: Recorder) -> io::Result<usize> {
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())?;
     let random = uuid::Uuid::new_v4().as_u64_pair().0;
-    let Start { index, table, tools, sockets, mut orders, cores, mut draining } = start;
+    let Start { index, table, series, tools, listeners, mut orders, cores, mut draining } = start;
     let core = Rc::new(Core {
         index,
-        view: View::new(table, tools),
+        view: RefCell::new(Rc::new(View::new(table, series, tools, None))),
+        listening: RefCell::default(),
         recorder: Rc::new(recorder),
         cores,
-        drains: Cell::new(false),
-        drained: Notify::new(),
+        ends: Cell::new(false),
         ids: RefCell::new(Ids::new(random)),
     });
     let cut_off = runtime.block_on(async {
-        for (listener, socket) in sockets {
-            let socket = TcpListener::from_std(socket)?;
-            drop(tokio::task::spawn_local(accept(Rc::clone(&core), socket, listener)));
-        }
+        core.listen(listeners).1?;
         let obeying = Rc::clone(&core);
         drop(tokio::task::spawn_local(async move {
             while let Some(order) = orders.recv().await {
@@ -216,8 +327,8 @@ pub(crate) fn run(start: Start, recorder: Recorder) -> io::Result<usize> {
         }));
         // An error means that the plane is gone, which is a drain too.
         drop(draining.wait_for(Option::is_some).await);
-        core.drains.set(true);
-        core.drained.notify_waiters();
+        core.ends.set(true);
+        drop(core.listen(Vec::new()));
         let within = draining.borrow().unwrap_or_default();
         Ok::<_, io::Error>(finish(&core, within).await)
     })?;
@@ -240,8 +351,8 @@ async fn finish(core: &Core, within: Duration) -> usize {
     }
 }
 
-async fn accept(core: Rc<Core>, socket: TcpListener, listener: Arc<str>) {
-    let drained = core.drained();
+async fn accept(core: Rc<Core>, socket: Rc<TcpListener>, gate: Rc<Gate>) {
+    let drained = gate.drained();
     let mut drained = std::pin::pin!(drained);
     loop {
         let next = tokio::select! {
@@ -250,16 +361,18 @@ async fn accept(core: Rc<Core>, socket: TcpListener, listener: Arc<str>) {
             () = &mut drained => break,
         };
         match next {
-            Ok((connection, address)) => core.place(connection, address, Arc::clone(&listener)),
+            Ok((connection, address)) => core.place(connection, address, Rc::clone(&gate)),
             // Out of descriptors, most likely: wait for some to come back instead of spinning.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
-    // Whoever the kernel has let in already is served, or it would be reset without a word.
-    while let Ok(Ok((connection, address))) =
-        tokio::time::timeout(Duration::ZERO, socket.accept()).await
+    // Whoever the kernel has let in already is served, or it would be reset without a word; unless
+    // the socket goes on under another name.
+    while Rc::strong_count(&socket) == 1
+        && let Ok(Ok((connection, address))) =
+            tokio::time::timeout(Duration::ZERO, socket.accept()).await
     {
-        core.serve(connection, address, Arc::clone(&listener));
+        core.serve(connection, address, Rc::clone(&gate));
     }
 }
 
@@ -267,9 +380,10 @@ fn obey(core: &Rc<Core>, order: Order) {
     match order {
         Order::Serve(socket, address, listener) => {
             if let Ok(socket) = TcpStream::from_std(socket) {
-                core.serve(socket, address, listener);
+                core.serve(socket, address, core.gate(listener));
             }
         }
+        Order::Follow(follow) => core.follow(*follow),
         Order::Send(job) => {
             let core = Rc::clone(core);
             drop(tokio::task::spawn_local(send(core, *job)));
@@ -280,12 +394,13 @@ fn obey(core: &Rc<Core>, order: Order) {
 /// Sends a job's call by this core's lane, under the default policy and behind the same guards as
 /// the calls of requests, with the jobs' share of the permits.
 async fn send(core: Rc<Core>, job: Job) {
-    let upstream = core.view.table.upstreams.iter().find(|one| one.name == job.address.upstream);
+    let view = core.view();
+    let upstream = view.table.upstreams.iter().find(|one| one.name == job.address.upstream);
     let result = match upstream {
         Some(upstream) => {
-            let lane = core.view.lane(upstream);
+            let lane = view.lane(upstream);
             let policy = policy::Policy::default();
-            let guards = upstream.guards_of(&job.address.to_string(), &core.view.table.registry);
+            let guards = upstream.guards_of(&job.address.to_string(), &view.table.registry);
             let guards = Guards { share: Share::Jobs, ..guards };
             let send = async |call| lane.call(call).await;
             let done = policy::attempt(&policy, &guards, job.call, send).await;

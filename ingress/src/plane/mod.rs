@@ -3,15 +3,20 @@
 mod connection;
 pub(crate) mod core;
 mod flood;
+mod gate;
 mod http1;
 mod listen;
+mod replace;
 mod view;
+
+pub use replace::NotReplaced;
+pub(crate) use view::View;
 
 use std::{
     fmt, io,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread::JoinHandle,
@@ -21,13 +26,17 @@ use std::{
 use schemas::{Job, Name, Record};
 use tokio::sync::{mpsc, watch};
 
-use self::core::{Cores, Order, Start};
+use self::{
+    core::{Cores, Order, Start},
+    replace::{Bound, Plan},
+};
 use crate::{
     Table,
     recorder::{
         Newest, Recorder,
         log::{Lines, Writer},
         metrics::{self, CoreMetrics},
+        series::Book,
     },
 };
 
@@ -58,13 +67,29 @@ pub enum RecordFormat {
 
 /// The running data plane.
 pub struct Plane {
-    table: Arc<Table>,
-    addresses: Vec<(Name, SocketAddr)>,
+    live: RwLock<Live>,
+    /// Tables that requests under way may still use.
+    retired: Mutex<Vec<Arc<Table>>>,
+    /// Held while a table is replaced: one at a time. The number of the next new listener.
+    replacing: tokio::sync::Mutex<u64>,
+    book: Mutex<Book>,
     cores: Arc<Cores>,
-    threads: Vec<JoinHandle<io::Result<usize>>>,
     metrics: Vec<Arc<CoreMetrics>>,
     newest: Vec<Arc<Newest>>,
     draining: watch::Sender<Option<Duration>>,
+    /// What there is to wait for at the end; taken by the first who drains.
+    ends: Mutex<Option<Ends>>,
+}
+
+/// What requests are served from, and where they arrive.
+struct Live {
+    table: Arc<Table>,
+    bound: Vec<Bound>,
+}
+
+/// The threads of a plane.
+struct Ends {
+    cores: Vec<JoinHandle<io::Result<usize>>>,
     writer: Writer,
 }
 
@@ -82,23 +107,16 @@ impl Plane {
             0 => std::thread::available_parallelism()?.get(),
             count => count,
         };
-        let mut sockets: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
-        let mut addresses = Vec::new();
-        for listener in &table.listeners {
-            let bound = listen::bind(listener.address, count).map_err(|error| {
-                io::Error::new(
-                    error.kind(),
-                    format!("cannot listen on {}: {error}", listener.address),
-                )
-            })?;
-            if let Some(first) = bound.first() {
-                addresses.push((listener.name.clone(), first.local_addr()?));
-            }
-            let label: Arc<str> = Arc::from(listener.name.as_str());
-            for (core, socket) in sockets.iter_mut().zip(bound) {
-                core.push((Arc::clone(&label), socket));
-            }
-        }
+        let mut number = 0;
+        let plan = Plan::new(&table.listeners, &[], count, &mut number).map_err(|refused| {
+            let kind = match &refused {
+                NotReplaced::Listen { cause, .. } => cause.kind(),
+                NotReplaced::Stuck | NotReplaced::Stopping => io::ErrorKind::Other,
+            };
+            io::Error::new(kind, refused)
+        })?;
+        let mut book = Book::new();
+        let series = Arc::new(book.enter(&table));
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..count).map(|_| mpsc::channel(ORDERS)).unzip();
         let cores = Arc::new(Cores {
@@ -108,50 +126,58 @@ impl Plane {
         });
         let (draining, drain) = watch::channel(None);
         let writer = Writer::start()?;
-        let mut plane = Self {
-            table: Arc::clone(&table),
-            addresses,
-            cores: Arc::clone(&cores),
-            threads: Vec::new(),
-            metrics: Vec::new(),
-            newest: Vec::new(),
-            draining,
-            writer,
-        };
-        for (index, (sockets, orders)) in sockets.into_iter().zip(receivers).enumerate() {
-            let metrics = Arc::new(CoreMetrics::new(&table));
-            let newest = Arc::new(Newest::default());
-            plane.metrics.push(Arc::clone(&metrics));
-            plane.newest.push(Arc::clone(&newest));
-            let lines = Lines::new(settings.records, plane.writer.sender(), Arc::clone(&metrics));
+        let mut metrics = Vec::with_capacity(count);
+        let mut newest = Vec::with_capacity(count);
+        let mut threads = Vec::with_capacity(count);
+        for (index, (listeners, orders)) in plan.cores.into_iter().zip(receivers).enumerate() {
+            let counters = Arc::new(CoreMetrics::default());
+            let kept = Arc::new(Newest::default());
+            metrics.push(Arc::clone(&counters));
+            newest.push(Arc::clone(&kept));
+            let lines = Lines::new(settings.records, writer.sender(), Arc::clone(&counters));
             let start = Start {
                 index,
                 table: Arc::clone(&table),
+                series: Arc::clone(&series),
                 tools: tools.clone(),
-                sockets,
+                listeners,
                 orders,
                 cores: Arc::clone(&cores),
                 draining: drain.clone(),
             };
-            plane.threads.push(
+            threads.push(
                 std::thread::Builder::new()
                     .name(format!("core-{index}"))
-                    .spawn(move || core::run(start, Recorder::new(metrics, lines, newest)))?,
+                    .spawn(move || core::run(start, Recorder::new(counters, lines, kept)))?,
             );
         }
-        Ok(plane)
+        Ok(Self {
+            live: RwLock::new(Live { table, bound: plan.bound }),
+            retired: Mutex::default(),
+            replacing: tokio::sync::Mutex::new(number),
+            book: Mutex::new(book),
+            cores,
+            metrics,
+            newest,
+            draining,
+            ends: Mutex::new(Some(Ends { cores: threads, writer })),
+        })
+    }
+
+    fn live<T>(&self, look: impl FnOnce(&Live) -> T) -> T {
+        look(&self.live.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The table that requests are served from.
     #[must_use]
     pub fn table(&self) -> Arc<Table> {
-        Arc::clone(&self.table)
+        self.live(|live| Arc::clone(&live.table))
     }
 
     /// Where requests arrive; a port 0 of the configuration is the real port here.
     #[must_use]
     pub fn addresses(&self) -> Vec<(Name, SocketAddr)> {
-        self.addresses.clone()
+        self.live(|live| live.bound.iter().map(Bound::reached).collect())
     }
 
     /// Sends a job to the core that has the least to do.
@@ -172,7 +198,7 @@ impl Plane {
         }
         match order {
             Order::Send(job) => Err(job),
-            Order::Serve(..) => Ok(()),
+            Order::Serve(..) | Order::Follow(_) => Ok(()),
         }
     }
 
@@ -180,7 +206,7 @@ impl Plane {
     #[must_use]
     pub fn metrics(&self) -> String {
         let cores: Vec<&CoreMetrics> = self.metrics.iter().map(|core| &**core).collect();
-        metrics::print(&self.table, &cores)
+        metrics::print(&self.book.lock().unwrap_or_else(PoisonError::into_inner), &cores)
     }
 
     /// The newest records, the newest last.
@@ -191,23 +217,31 @@ impl Plane {
         all
     }
 
-    /// Stops accepting, lets what is under way finish for at most `within`, then stops the cores.
-    /// Returns how many requests were cut off. Blocks.
+    /// Whether requests are taken; false from the start of a drain.
     #[must_use]
-    pub fn drain(self, within: Duration) -> usize {
+    pub fn accepts(&self) -> bool {
+        self.draining.borrow().is_none()
+    }
+
+    /// Stops accepting, lets what is under way finish for at most `within`, then stops the cores.
+    /// Returns how many requests were cut off; 0 to whoever asks a second time. Blocks; metrics and
+    /// records can be read meanwhile and afterwards.
+    #[must_use]
+    pub fn drain(&self, within: Duration) -> usize {
         self.draining.send_replace(Some(within));
-        let cut_off = self
-            .threads
-            .into_iter()
-            .map(|thread| thread.join().ok().and_then(Result::ok).unwrap_or(0))
-            .sum();
-        self.writer.finish();
+        let Some(ends) = self.ends.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return 0;
+        };
+        let threads = ends.cores.into_iter();
+        let cut_off =
+            threads.map(|thread| thread.join().ok().and_then(Result::ok).unwrap_or(0)).sum();
+        ends.writer.finish();
         cut_off
     }
 }
 
 impl fmt::Debug for Plane {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Plane").field("addresses", &self.addresses).finish_non_exhaustive()
+        out.debug_struct("Plane").field("addresses", &self.addresses()).finish_non_exhaustive()
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     cell::{Cell, OnceCell},
+    collections::HashMap,
     rc::Rc,
     sync::Arc,
 };
@@ -12,7 +13,7 @@ use schemas::Invoker;
 
 use crate::{
     Action, Destination, Route, Table, Upstream,
-    recorder::metrics::{SeriesId, first_series},
+    recorder::series::{SeriesId, TableSeries},
 };
 
 /// What a core serves from.
@@ -21,16 +22,26 @@ pub(crate) struct View {
     pub(crate) table: Arc<Table>,
     tools: Tools,
     lanes: Box<[OnceCell<Rc<dyn Invoker>>]>,
-    series: Box<[SeriesId]>,
+    series: Arc<TableSeries>,
     /// For each route with several targets, each target's credit (see [`View::turn`]).
     credits: Box<[Box<[Cell<i64>]>]>,
 }
 
 impl View {
-    /// Makes a core's view. No lane is made before its first call.
-    pub(crate) fn new(table: Arc<Table>, tools: Tools) -> Self {
-        let mut lanes = Vec::new();
-        lanes.resize_with(table.upstreams.len(), OnceCell::new);
+    /// Makes a core's view. No lane is made before its first call; those of the view before are
+    /// taken over where the upstream is still the same.
+    pub(crate) fn new(
+        table: Arc<Table>,
+        series: Arc<TableSeries>,
+        tools: Tools,
+        before: Option<&Self>,
+    ) -> Self {
+        let known: HashMap<u64, &Rc<dyn Invoker>> = before.map_or_else(HashMap::new, Self::lanes);
+        let lanes = table.upstreams.iter().map(|upstream| match known.get(&upstream.digest) {
+            Some(lane) => OnceCell::from(Rc::clone(lane)),
+            None => OnceCell::new(),
+        });
+        let lanes = lanes.collect();
         let credits = table
             .routes
             .iter()
@@ -41,13 +52,18 @@ impl View {
                 _ => Box::default(),
             })
             .collect();
-        Self {
-            lanes: lanes.into_boxed_slice(),
-            series: first_series(&table).into_boxed_slice(),
-            credits,
-            table,
-            tools,
-        }
+        Self { lanes, series, credits, table, tools }
+    }
+
+    /// The lanes that have been made, by their upstreams' digests.
+    fn lanes(&self) -> HashMap<u64, &Rc<dyn Invoker>> {
+        let upstreams = self.table.upstreams.iter().zip(&self.lanes);
+        upstreams.filter_map(|(upstream, lane)| Some((upstream.digest, lane.get()?))).collect()
+    }
+
+    /// The tools that lanes are made with.
+    pub(crate) fn tools(&self) -> &Tools {
+        &self.tools
     }
 
     /// This core's lane to an upstream.
@@ -63,7 +79,6 @@ impl View {
         route: &Route,
         targets: &'r [Destination],
     ) -> (&'r Destination, SeriesId) {
-        let first = self.series(route);
         let credits = &self.credits[route.index];
         let mut best = 0;
         let mut sum = 0;
@@ -77,11 +92,11 @@ impl View {
         if let Some(credit) = credits.get(best) {
             credit.set(credit.get() - sum);
         }
-        (&targets[best], first + best)
+        (&targets[best], self.series.of(route.index, best))
     }
 
     /// The series of a route's first target, or of the route itself if it has none.
     pub(crate) fn series(&self, route: &Route) -> SeriesId {
-        self.series[route.index]
+        self.series.of(route.index, 0)
     }
 }

@@ -1,19 +1,18 @@
 //! Counters and latency histograms. Each core counts for itself, with plain loads and stores, and
-//! whoever asks adds the cores up. There is one series for each target of each route, by the
-//! address as it is written, so that no request can make a new one.
+//! whoever asks adds the cores up. `series.rs` says which series there are.
 
 use std::{
     fmt::Write as _,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{
+        AtomicU32, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
     },
     time::Duration,
 };
 
 use schemas::{Class, Record};
 
-use crate::{Table, table::Action};
+use super::series::{Book, SeriesId, Slots};
 
 /// The upper bounds of the histogram's buckets, in microseconds.
 const BOUNDS_US: [u64; 15] = [
@@ -27,17 +26,10 @@ const BOUNDS: [&str; 15] = [
     "1", "2.5", "5", "10",
 ];
 
-/// Which series a request counts in: the place of its destination among all of the table's, or
-/// [`NO_ROUTE`].
-pub(crate) type SeriesId = usize;
-
-/// The series of requests that no route served.
-pub(crate) const NO_ROUTE: SeriesId = 0;
-
 /// One core's counters.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct CoreMetrics {
-    series: Box<[OnceLock<Box<Series>>]>,
+    series: Slots,
     /// Connections that were accepted.
     pub(crate) accepted: Count,
     /// Connections that were closed as they came, for want of room.
@@ -73,7 +65,9 @@ impl Count {
 
 /// What is counted for one target of one route.
 #[derive(Debug, Default)]
-struct Series {
+pub(crate) struct Series {
+    /// How many had this place before (see [`SeriesId`]).
+    turn: AtomicU32,
     /// Requests by status class, 1xx to 5xx; the first is for callers that left before the head.
     statuses: [Count; 6],
     /// Failures by class.
@@ -88,25 +82,32 @@ struct Series {
     sum_us: Count,
 }
 
-impl CoreMetrics {
-    /// Makes room for a table's series. Each is allocated when it is first counted in.
-    pub(crate) fn new(table: &Table) -> Self {
-        let mut series = Vec::new();
-        series.resize_with(labels(table).len(), OnceLock::new);
-        Self {
-            series: series.into_boxed_slice(),
-            accepted: Count::default(),
-            shed: Count::default(),
-            open: Count::default(),
-            in_flight: Count::default(),
-            lines_lost: Count::default(),
-        }
+impl Series {
+    /// Nothing counted yet.
+    pub(crate) fn new(turn: u32) -> Self {
+        Self { turn: AtomicU32::new(turn), ..Self::default() }
     }
 
+    /// Whose counters these are.
+    pub(crate) fn turn(&self) -> u32 {
+        self.turn.load(Acquire)
+    }
+
+    /// Forgets what another has counted; by the owning core alone.
+    pub(crate) fn start_anew(&self, turn: u32) {
+        let Self { turn: own, statuses, classes, retries, bytes_in, bytes_out, buckets, sum_us } =
+            self;
+        let all = statuses.iter().chain(classes).chain(buckets);
+        all.chain([retries, bytes_in, bytes_out, sum_us])
+            .for_each(|count| count.0.store(0, Relaxed));
+        own.store(turn, Release);
+    }
+}
+
+impl CoreMetrics {
     /// Counts one request.
     pub(crate) fn count(&self, id: SeriesId, record: &Record) {
-        let Some(series) = self.series.get(id) else { return };
-        let series = series.get_or_init(Box::default);
+        let Some(series) = self.series.own(id) else { return };
         let status = record.status.map_or(0, |status| usize::from(status.as_u16() / 100)).min(5);
         series.statuses[status].add(1);
         if let Some(class) = record.class {
@@ -127,65 +128,20 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The labels of every series of a table, in the order of their ids.
-fn labels(table: &Table) -> Vec<String> {
-    let mut all = vec![r#"route="",upstream="",function="""#.to_owned()];
-    for route in &table.routes {
-        match &route.action {
-            Action::Forward(destinations) => {
-                for destination in destinations {
-                    all.push(format!(
-                        r#"route="{}",upstream="{}",function="{}""#,
-                        route.name,
-                        destination.upstream.name,
-                        escape(&destination.label)
-                    ));
-                }
-            }
-            Action::Respond { .. } | Action::Redirect { .. } => {
-                all.push(format!(r#"route="{}",upstream="",function="""#, route.name));
-            }
-        }
-    }
-    all
-}
-
-/// The first series of each route; its destinations follow in their order.
-pub(crate) fn first_series(table: &Table) -> Vec<SeriesId> {
-    let mut next = NO_ROUTE + 1;
-    table
-        .routes
-        .iter()
-        .map(|route| {
-            let first = next;
-            next += match &route.action {
-                Action::Forward(destinations) => destinations.len(),
-                Action::Respond { .. } | Action::Redirect { .. } => 1,
-            };
-            first
-        })
-        .collect()
-}
-
-fn escape(label: &str) -> String {
-    label.replace('\\', r"\\").replace('"', "\\\"").replace('\n', "\\n")
-}
-
 /// Takes one number out of a series.
 type OfSeries = fn(&Series) -> u64;
 /// Takes one number out of a core's counters.
 type OfCore = fn(&CoreMetrics) -> u64;
 
 /// Prints all cores' counters together, in the Prometheus text format 0.0.4.
-pub(crate) fn print(table: &Table, cores: &[&CoreMetrics]) -> String {
-    let labels = labels(table);
-    let used: Vec<(usize, &String)> = labels
-        .iter()
-        .enumerate()
-        .filter(|(id, _)| cores.iter().any(|core| core.series[*id].get().is_some()))
+pub(crate) fn print(book: &Book, cores: &[&CoreMetrics]) -> String {
+    let used: Vec<(SeriesId, &str)> = book
+        .each()
+        .filter(|(_, id)| cores.iter().any(|core| core.series.get(*id).is_some()))
+        .map(|(label, id)| (id, label))
         .collect();
-    let sum = |id: usize, of: &dyn Fn(&Series) -> u64| -> u64 {
-        cores.iter().filter_map(|core| core.series[id].get()).map(|series| of(series)).sum()
+    let sum = |id: SeriesId, of: &dyn Fn(&Series) -> u64| -> u64 {
+        cores.iter().filter_map(|core| core.series.get(id)).map(of).sum()
     };
     let mut out = String::new();
     let mut say = |line: std::fmt::Arguments<'_>| {

@@ -3,6 +3,7 @@
 
 pub(crate) mod log;
 pub(crate) mod metrics;
+pub(crate) mod series;
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,7 +18,8 @@ use schemas::{Fault, Record};
 
 use self::{
     log::Lines,
-    metrics::{CoreMetrics, NO_ROUTE, SeriesId},
+    metrics::CoreMetrics,
+    series::{NO_ROUTE, SeriesId},
 };
 
 /// How many records each core keeps for whoever asks.

@@ -6,7 +6,7 @@ use schemas::Name;
 
 use super::{Sections, not_built, twice};
 use crate::{
-    Listener,
+    Admin, Listener,
     config::{
         de,
         shape::TextOr,
@@ -24,7 +24,7 @@ pub(super) fn listeners<'a>(
     let mut all: Vec<(Listener, Option<Spot<'a>>)> = Vec::new();
     let Some(written) = sections.get("listen") else {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-        return vec![(Listener { name: default_name(), address }, None)];
+        return vec![(Listener { name: default_name(), address, place: String::new() }, None)];
     };
     for section in written {
         for spot in section.items(report) {
@@ -48,7 +48,7 @@ pub(super) fn listeners<'a>(
                     format!("{address} is taken by the listener `{}` already", known.name);
                 report.error(&at, message, "write another port");
             }
-            all.push((Listener { name, address }, Some(at)));
+            all.push((Listener { name, address, place: at.place() }, Some(at)));
         }
     }
     if let Some(section) = written.first()
@@ -60,12 +60,12 @@ pub(super) fn listeners<'a>(
     all
 }
 
-/// The admin API's address. Only loopback, as nothing asks a caller for a token yet.
+/// The admin API. Beyond loopback it needs a token.
 pub(super) fn admin(
     sections: &Sections<'_>,
     listeners: &[(Listener, Option<Spot<'_>>)],
     report: &mut Report,
-) -> Option<SocketAddr> {
+) -> Option<Admin> {
     let Some(spot) = sections.get("admin").and_then(|written| written.first()) else {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 8081));
         if let Some((listener, at)) = listeners.iter().find(|(l, _)| overlap(l.address, address))
@@ -77,19 +77,26 @@ pub(super) fn admin(
             );
             report.error(at, message, "write another port, or an address for `admin`");
         }
-        return Some(address);
+        return Some(Admin { address, token: None, place: String::new() });
     };
-    let text = de::read::<String>(spot, report)?;
-    let address = socket(&text, spot, "127.0.0.1:8081", report)?;
-    if !address.ip().is_loopback() {
-        let message = "tokens for the admin API are not built yet, so it listens on loopback only";
-        report.error(spot, message, format!("write 127.0.0.1:{}", address.port()));
+    let (text, at, token) = match de::read::<written::Admin>(spot, report)? {
+        TextOr::Text(text) => (text, spot.clone(), None),
+        TextOr::Form(form) => (form.address, spot.field("address"), form.token),
+    };
+    let address = socket(&text, &at, "127.0.0.1:8081", report)?;
+    if !address.ip().is_loopback() && token.is_none() {
+        let message = "an admin API beyond loopback needs a token";
+        let port = address.port();
+        let remedy = format!(
+            "write {{ address: \"{address}\", token: {{ file: admin.token }} }}, or 127.0.0.1:{port}"
+        );
+        report.error(&at, message, remedy);
     }
     if let Some((listener, _)) = listeners.iter().find(|(l, _)| overlap(l.address, address)) {
         let message = format!("{address} is taken by the listener `{}` already", listener.name);
-        report.error(spot, message, "write another port");
+        report.error(&at, message, "write another port");
     }
-    Some(address)
+    Some(Admin { address, token, place: at.place() })
 }
 
 /// Where event routes without a path of their own listen.

@@ -185,8 +185,9 @@ fn doors(routes: &[(Option<Arc<crate::Route>>, Spot<'_>)], report: &mut Report) 
     }
 }
 
-/// A short digest of all that is written.
-fn version(files: &[File]) -> String {
+/// A short digest of all that is written, which is the version of the table made of it.
+#[must_use]
+pub fn version(files: &[File]) -> String {
     let mut digest = Sha256::new();
     for file in files {
         for part in [&file.name, &file.text] {

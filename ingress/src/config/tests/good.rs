@@ -32,7 +32,7 @@ fn a_file_needs_no_more_than_its_version() {
     let table = load("version: 1\n").unwrap().table;
     assert_eq!(table.listeners[0].address.to_string(), "127.0.0.1:8080");
     assert_eq!(table.listeners[0].name.as_str(), "default");
-    assert_eq!(table.admin.to_string(), "127.0.0.1:8081");
+    assert_eq!(table.admin.address.to_string(), "127.0.0.1:8081");
     assert_eq!(table.events_path, "/events");
     assert!(table.routes.is_empty() && table.upstreams.is_empty());
 }
@@ -175,7 +175,7 @@ fn show(table: &Table) -> String {
     for listener in &table.listeners {
         writeln!(out, "listen {} {}", listener.name, listener.address).unwrap();
     }
-    writeln!(out, "admin {}\nevents_path {}", table.admin, table.events_path).unwrap();
+    writeln!(out, "admin {}\nevents_path {}", table.admin.address, table.events_path).unwrap();
     for upstream in &table.upstreams {
         let kind = upstream.target.kind();
         writeln!(out, "upstream {} {} {kind} {}", upstream.index, upstream.name, upstream.written)

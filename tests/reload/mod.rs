@@ -1,0 +1,6 @@
+//! Another configuration for a running gateway: where it comes from, what it changes, and what it
+//! does not.
+
+mod file;
+mod listeners;
+mod under_load;
