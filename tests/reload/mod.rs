@@ -3,4 +3,6 @@
 
 mod file;
 mod listeners;
+mod state;
+mod token;
 mod under_load;

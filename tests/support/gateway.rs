@@ -119,7 +119,10 @@ impl Gateway {
     }
 
     fn spawn(mut command: Command, folder: TempDir) -> Self {
-        command.current_dir(folder.path()).env_remove("GUSSET_ADMIN");
+        command
+            .current_dir(folder.path())
+            .env_remove("GUSSET_ADMIN")
+            .env_remove("GUSSET_TOKEN_FILE");
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -40,7 +40,11 @@ pub(crate) fn gusset_run(args: &[&str]) -> Ran {
 /// `gusset ARGS` in a folder, with variables.
 pub(crate) fn gusset_in(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Ran {
     let mut command = Command::new(gusset());
-    command.args(args).current_dir(folder).env_remove("GUSSET_ADMIN");
+    command
+        .args(args)
+        .current_dir(folder)
+        .env_remove("GUSSET_ADMIN")
+        .env_remove("GUSSET_TOKEN_FILE");
     run(command.envs(variables.iter().copied()))
 }
 

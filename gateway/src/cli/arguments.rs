@@ -27,6 +27,9 @@ pub(crate) struct Admin {
         default_value = "http://127.0.0.1:8081"
     )]
     pub(crate) url: String,
+    /// A file with the gateway's admin token, where it asks for one
+    #[arg(long, value_name = "FILE", env = "GUSSET_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 /// Which gateway to ask, or which configuration to work from without one.
@@ -37,6 +40,16 @@ pub(crate) struct Source {
     /// Work from this file or folder instead, without a running gateway
     #[arg(short, long, value_name = "FILE|FOLDER")]
     pub(crate) config: Option<PathBuf>,
+}
+
+/// What to list, and how.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) output: Output,
 }
 
 /// How a list is printed.

@@ -10,8 +10,8 @@ use std::{io, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    check, completions, dev, explain, health, init, invoke, publish, routes, run, schema,
-    subscribe, unbuilt, upstreams,
+    apply, check, completions, dev, explain, functions, health, init, invoke, publish, routes, run,
+    schema, subscribe, unbuilt, upstreams,
 };
 
 const EXAMPLES: &str = "\
@@ -39,7 +39,9 @@ pub(crate) enum Command {
     Init(init::Args),
     Routes(routes::Args),
     Upstreams(upstreams::Args),
+    Functions(functions::Args),
     Explain(explain::Args),
+    Apply(apply::Args),
     Invoke(invoke::Args),
     Publish(publish::Args),
     Subscribe(subscribe::Args),
@@ -51,13 +53,9 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Top(unbuilt::Args),
     #[command(hide = true)]
-    Functions(unbuilt::Args),
-    #[command(hide = true)]
     Outbox(unbuilt::Args),
     #[command(hide = true)]
     Replay(unbuilt::Args),
-    #[command(hide = true)]
-    Apply(unbuilt::Args),
 }
 
 /// What a command comes to.
@@ -118,6 +116,8 @@ fn run(command: Command) -> Done {
         Command::Init(args) => init::run(&args),
         Command::Routes(args) => routes::run(&args),
         Command::Upstreams(args) => upstreams::run(&args),
+        Command::Functions(args) => functions::run(&args),
+        Command::Apply(args) => apply::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Invoke(args) => invoke::run(&args),
         Command::Publish(args) => publish::run(&args),
@@ -127,10 +127,8 @@ fn run(command: Command) -> Done {
         Command::Health(args) => health::run(&args),
         Command::Tap(_) => unbuilt::refuse("tap"),
         Command::Top(_) => unbuilt::refuse("top"),
-        Command::Functions(_) => unbuilt::refuse("functions"),
         Command::Outbox(_) => unbuilt::refuse("outbox"),
         Command::Replay(_) => unbuilt::refuse("replay"),
-        Command::Apply(_) => unbuilt::refuse("apply"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `gusset init`: a commented configuration to begin with.
 
+use ingress::config::KINDS_TO_COME;
+
 use crate::cli::{Done, Stop, print};
 
 const EXAMPLES: &str = "\
@@ -19,26 +21,6 @@ pub(crate) struct Args {
 const TEMPLATES: [(&str, &str); 2] =
     [("http", include_str!("../init/http.yaml")), ("nats", include_str!("../init/nats.yaml"))];
 
-/// Kinds that the dialect has a word for.
-const TO_COME: [&str; 16] = [
-    "lambda",
-    "azure-functions",
-    "google-functions",
-    "openfaas",
-    "knative",
-    "grpc",
-    "amqp",
-    "openapi",
-    "graphql",
-    "soap",
-    "kafka",
-    "sqs",
-    "sns",
-    "eventbridge",
-    "pubsub",
-    "mqtt",
-];
-
 /// Prints the file.
 pub(crate) fn run(args: &Args) -> Done {
     print::line(template(&args.kind)?.trim_end())
@@ -54,7 +36,9 @@ fn template(kind: &str) -> Result<&'static str, Stop> {
             "the bus in memory is not built yet outside `gusset dev`, which needs no file"
                 .to_owned()
         }
-        _ if TO_COME.contains(&kind) => format!("the kind `{kind}` is not built yet; {known}"),
+        _ if KINDS_TO_COME.contains(&kind) => {
+            format!("the kind `{kind}` is not built yet; {known}")
+        }
         _ => format!("there is no kind `{kind}`; {known}"),
     }))
 }

@@ -1,12 +1,15 @@
 //! The commands, one file each: its words, its help with examples, and what it does.
 
+pub(crate) mod apply;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod dev;
 pub(crate) mod explain;
+pub(crate) mod functions;
 pub(crate) mod health;
 pub(crate) mod init;
 pub(crate) mod invoke;
+mod list;
 pub(crate) mod publish;
 pub(crate) mod routes;
 pub(crate) mod run;

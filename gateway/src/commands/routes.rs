@@ -2,17 +2,8 @@
 
 use admin::views::{self, RouteView};
 
-use crate::{
-    cli::{
-        Done,
-        arguments::{Output, Source},
-        print,
-        table::table,
-        yaml::yaml,
-    },
-    client::{Admin, block_on},
-    files,
-};
+use super::list;
+use crate::cli::{Done, arguments::List};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,33 +16,13 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
-    source: Source,
-    /// How to print
-    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    output: Output,
+    list: List,
 }
 
 /// Lists the routes.
 pub(crate) fn run(args: &Args) -> Done {
-    let routes: Vec<RouteView> = match &args.source.config {
-        Some(path) => views::routes(&files::load_any(path)?.0.table),
-        None => {
-            let admin = Admin::new(&args.source.admin)?;
-            block_on(admin.get("/api/v1/routes"))??
-        }
-    };
-    let document = || serde_json::to_value(&routes).unwrap_or_default();
-    print::line(&match args.output {
-        Output::Json => format!("{:#}", document()),
-        Output::Yaml => yaml(&document()),
-        Output::Table => {
-            let rows: Vec<_> = routes
-                .iter()
-                .map(|route| {
-                    [&route.name, &route.serves, &route.goes_to, &route.place].map(Clone::clone)
-                })
-                .collect();
-            table(["route", "serves", "goes to", "written at"], &rows)
-        }
+    let head = ["route", "serves", "goes to", "written at"];
+    list::list(&args.list, "/api/v1/routes", views::routes, head, |route: &RouteView| {
+        [&route.name, &route.serves, &route.goes_to, &route.place].map(Clone::clone)
     })
 }

@@ -18,8 +18,6 @@ pub(crate) fn refuse(name: &str) -> Done {
         "tap" | "top" => {
             "; the page of the admin API (http://127.0.0.1:8081) shows the newest requests"
         }
-        "functions" => "; `gusset upstreams` lists the places that hold functions",
-        "apply" => "; change the file and start `gusset run` again",
         _ => "",
     };
     Err(Stop::unusable(format!("`gusset {name}` is not built yet{instead}")))

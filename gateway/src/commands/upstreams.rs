@@ -2,17 +2,8 @@
 
 use admin::views::{self, UpstreamView};
 
-use crate::{
-    cli::{
-        Done,
-        arguments::{Output, Source},
-        print,
-        table::table,
-        yaml::yaml,
-    },
-    client::{Admin, block_on},
-    files,
-};
+use super::list;
+use crate::cli::{Done, arguments::List};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,34 +18,14 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
-    source: Source,
-    /// How to print
-    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    output: Output,
+    list: List,
 }
 
 /// Lists the upstreams.
 pub(crate) fn run(args: &Args) -> Done {
-    let upstreams: Vec<UpstreamView> = match &args.source.config {
-        Some(path) => views::upstreams(&files::load_any(path)?.0.table),
-        None => {
-            let admin = Admin::new(&args.source.admin)?;
-            block_on(admin.get("/api/v1/upstreams"))??
-        }
-    };
-    let document = || serde_json::to_value(&upstreams).unwrap_or_default();
-    print::line(&match args.output {
-        Output::Json => format!("{:#}", document()),
-        Output::Yaml => yaml(&document()),
-        Output::Table => {
-            let rows: Vec<_> = upstreams
-                .iter()
-                .map(|one| {
-                    let acks: Vec<&str> = one.acks.iter().map(|ack| ack.name()).collect();
-                    [one.name.clone(), one.kind.clone(), one.at.clone(), acks.join(", ")]
-                })
-                .collect();
-            table(["upstream", "kind", "at", "answers"], &rows)
-        }
+    let head = ["upstream", "kind", "at", "answers"];
+    list::list(&args.list, "/api/v1/upstreams", views::upstreams, head, |one: &UpstreamView| {
+        let acks: Vec<&str> = one.acks.iter().map(|ack| ack.name()).collect();
+        [one.name.clone(), one.kind.clone(), one.at.clone(), acks.join(", ")]
     })
 }

@@ -22,6 +22,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use build::version;
+pub use not_built::KINDS_TO_COME;
 pub use problem::Problem;
 pub use schema::schema;
 

@@ -60,8 +60,8 @@ const WORDS: &[(Place, &[&str])] = &[
     ),
 ];
 
-/// Kinds of upstream that are to come.
-const KINDS: &[&str] = &[
+/// Kinds of upstream that the dialect has a word for and that are to come.
+pub const KINDS_TO_COME: &[&str] = &[
     "lambda",
     "azure-functions",
     "google-functions",
@@ -111,5 +111,5 @@ pub(super) fn secret(word: &str) -> bool {
 
 /// Whether an upstream's kind is one that is to come.
 pub(super) fn kind(word: &str) -> bool {
-    KINDS.contains(&word)
+    KINDS_TO_COME.contains(&word)
 }
