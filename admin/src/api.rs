@@ -12,6 +12,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use schemars::JsonSchema;
 use schemas::{Body, BodyError, Class};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{sync::Semaphore, time::timeout};
@@ -30,15 +31,19 @@ struct Api {
 }
 
 /// What `/readyz` says.
-#[derive(Serialize)]
-struct Ready {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Ready {
+    /// Whether requests are taken.
     ready: bool,
+    /// The program and its version.
     version: &'static str,
+    /// The version of the configuration that is live.
     table: String,
+    /// Where requests arrive.
     listeners: Vec<Listening>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Listening {
     name: String,
     url: String,
@@ -122,8 +127,14 @@ async fn config_texts(State(api): State<Api>) -> Json<Vec<config::Text>> {
 }
 
 async fn put_config(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
-    let meant = if_match(request.headers())?;
     let json = guard::is_json(request.headers());
+    if !json && !guard::is_yaml(request.headers()) {
+        return Err(Problem::new(
+            Class::UnsupportedMedia,
+            "a configuration is YAML or JSON; send Content-Type: application/yaml",
+        ));
+    }
+    let meant = if_match(request.headers())?;
     let bytes = collect(request).await?;
     if json {
         // JSON is YAML, and says so itself: what is broken as JSON is not read as something else.
@@ -206,6 +217,12 @@ async fn other_method() -> Problem {
 }
 
 async fn read<T: DeserializeOwned>(request: Request<Received>) -> Result<T, Problem> {
+    if !guard::is_json(request.headers()) {
+        return Err(Problem::new(
+            Class::UnsupportedMedia,
+            "this endpoint takes JSON; send Content-Type: application/json",
+        ));
+    }
     let bytes = collect(request).await?;
     serde_json::from_slice(&bytes)
         .map_err(|error| Problem::new(Class::BadRequest, format!("the body: {error}")))
@@ -224,5 +241,7 @@ async fn collect(request: Request<Received>) -> Result<Bytes, Problem> {
         })
 }
 
+#[cfg(test)]
+mod openapi;
 #[cfg(test)]
 mod tests;

@@ -3,14 +3,16 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use ingress::explain::Question;
+use schemars::JsonSchema;
 use schemas::Class;
 use serde::{Deserialize, Serialize};
 
 use crate::{Problem, data::Data};
 
 /// A request that is only asked about.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ExplainRequest")]
 pub struct Asked {
     /// Its method.
     pub method: String,

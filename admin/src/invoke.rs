@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use ingress::{Table, Upstream};
+use schemars::JsonSchema;
 use schemas::{
     Ack, Address, Body, BodyError, Call, Class, Context, Event, Fault, Format, Grammar, Head,
     Identity, Job, Mode, Reply, Values, Verdict, cloudevents, template::Source, units::Span,
@@ -30,8 +31,9 @@ const REPLY_BYTES_MAX: usize = 16 << 20;
 const REPLY_WITHIN: Duration = Duration::from_secs(60);
 
 /// A call that is asked for.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "InvokeRequest")]
 pub struct Asked {
     /// Whom to call: `upstream/function`, without placeholders.
     pub address: String,
@@ -46,6 +48,7 @@ pub struct Asked {
     pub headers: Vec<(String, String)>,
     /// A CloudEvent in the JSON format, instead of data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub event: Option<Box<RawValue>>,
     /// The data, where it is text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,7 +65,7 @@ pub struct Asked {
 }
 
 /// What a call came to.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outcome {
     /// Whether the function did what it was called for.
     pub ok: bool,

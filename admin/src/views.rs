@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// A route.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RouteView {
     /// Its name.
     pub name: String,
@@ -31,7 +31,7 @@ pub struct RouteView {
 }
 
 /// One of a route's targets.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ToView {
     /// Its address as written.
     pub address: String,
@@ -46,7 +46,7 @@ pub struct ToView {
 }
 
 /// An upstream.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UpstreamView {
     /// Its name.
     pub name: String,
@@ -74,24 +74,40 @@ pub struct FunctionView {
 }
 
 /// One request that has been served.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RecordView {
+    /// When it arrived, in microseconds since 1970.
     at_us: u64,
+    /// Its id, as the caller got it.
     request_id: String,
+    /// Who sent it.
     peer: Option<String>,
+    /// Its method.
     method: String,
+    /// Its path, without the query.
     path: String,
+    /// The route that served it.
     route: Option<String>,
+    /// The function that it was sent to, as written.
     address: Option<String>,
+    /// What the caller got; null if it left before.
     status: Option<u16>,
+    /// What kind of failure it was, if it was one.
     class: Option<&'static str>,
+    /// The code of its problem document.
     code: Option<&'static str>,
+    /// What the caller was told.
     ack: Option<Ack>,
+    /// How often it was sent.
     attempts: u32,
+    /// Bytes of its body.
     bytes_in: u64,
+    /// Bytes of the answer's body.
     bytes_out: u64,
-    head_after_us: u128,
-    took_us: u128,
+    /// Microseconds until the head of the answer.
+    head_after_us: u64,
+    /// Microseconds until its end.
+    took_us: u64,
 }
 
 /// Every route, in the order of the file.
@@ -217,10 +233,14 @@ impl From<Record> for RecordView {
             attempts: record.attempts,
             bytes_in: record.bytes_in,
             bytes_out: record.bytes_out,
-            head_after_us: record.head_after.as_micros(),
-            took_us: record.took.as_micros(),
+            head_after_us: micros(record.head_after),
+            took_us: micros(record.took),
         }
     }
+}
+
+fn micros(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The URLs that an upstream was written with: `url` (one or a list) or `endpoints`.

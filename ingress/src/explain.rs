@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::Instant};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use schemars::JsonSchema;
 use schemas::{Attributes, Body, Context, Event, Fault, Mode};
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +37,7 @@ pub struct Question {
 }
 
 /// What would become of a request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Explained {
     /// The route that serves it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,7 +60,7 @@ pub struct Explained {
 }
 
 /// The answer that a refused request gets.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Refusing {
     /// Its status.
     pub status: u16,
@@ -70,7 +71,7 @@ pub struct Refusing {
 }
 
 /// One value of a policy.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Leaf {
     /// The value.
     pub value: serde_json::Value,
@@ -79,7 +80,7 @@ pub struct Leaf {
 }
 
 /// A call as it would be made, secrets hidden.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Outgoing {
     /// The address as written.
     pub address: String,

@@ -17,7 +17,7 @@ use super::*;
 use crate::topics::{Arrived, Followed, Told};
 
 /// A gateway that keeps what it is asked to send and answers as it is told.
-struct Fake {
+pub(super) struct Fake {
     table: Arc<Table>,
     ready: bool,
     answer: Mutex<Option<Result<Reply, Fault>>>,
@@ -25,7 +25,7 @@ struct Fake {
 }
 
 impl Fake {
-    fn new(ready: bool, answer: Option<Result<Reply, Fault>>) -> Arc<Self> {
+    pub(super) fn new(ready: bool, answer: Option<Result<Reply, Fault>>) -> Arc<Self> {
         let text = "version: 1
 upstreams:
   web: { kind: http, url: http://127.0.0.1:1 }
@@ -135,8 +135,21 @@ impl Live for Fake {
 }
 
 async fn ask(live: &Arc<Fake>, method: Method, path: &str, body: &str) -> (u16, String) {
-    let request =
-        Request::builder().method(method).uri(path).body(Received::from(body.to_owned())).unwrap();
+    ask_with(live, method, path, &[("content-type", "application/json")], body).await
+}
+
+async fn ask_with(
+    live: &Arc<Fake>,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, String) {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Received::from(body.to_owned())).unwrap();
     let live = Arc::clone(live) as Arc<dyn Live>;
     let response = router(live).call(request).await.unwrap();
     let status = response.status().as_u16();
@@ -290,4 +303,52 @@ async fn what_is_live_is_told() {
     let asked = json!({"method": "GET", "url": "/x"}).to_string();
     let (status, said) = ask(&live, Method::POST, "/api/v1/explain", &asked).await;
     assert!(status == 200 && said.contains("\"route\":\"all\""), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_sent_must_be_of_a_type_that_a_page_cannot_send_unasked() {
+    let live = Fake::new(true, None);
+    for media in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""] {
+        let headers = [("content-type", media), ("if-match", "*")];
+        for (method, path) in [
+            (Method::POST, "/api/v1/explain"),
+            (Method::POST, "/api/v1/invoke"),
+            (Method::POST, "/api/v1/config/rollback"),
+            (Method::PUT, "/api/v1/config"),
+        ] {
+            let (status, _) = ask_with(&live, method, path, &headers, "{}").await;
+            assert_eq!(status, 415, "{path} {media}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_is_put_with_the_version_that_is_meant() {
+    let live = Fake::new(true, None);
+    let text = "version: 1\n";
+    for (meant, body, status) in [
+        (None, text, 428),
+        (Some("\"other\""), text, 412),
+        (Some("other"), text, 400),
+        (Some("*"), "routes: 1", 422),
+        (Some("*"), text, 200),
+    ] {
+        let mut headers = vec![("content-type", "application/yaml; charset=utf-8")];
+        headers.extend(meant.map(|meant| ("if-match", meant)));
+        let path = "/api/v1/config";
+        let (found, said) = ask_with(&live, Method::PUT, path, &headers, body).await;
+        assert_eq!(found, status, "{meant:?} {said}");
+        let said: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(said["problems"].is_array(), status == 422, "{said}");
+    }
+    let (status, said) = ask(&live, Method::GET, "/api/v1/config/files", "").await;
+    assert_eq!((status, said.contains("version: 1\\n")), (200, true), "{said}");
+}
+
+#[tokio::test]
+async fn functions_are_told_with_the_routes_that_name_them() {
+    let live = Fake::new(true, None);
+    let (_, said) = ask(&live, Method::GET, "/api/v1/functions", "").await;
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said, json!([{"address": "web", "kind": "http", "routes": ["all"]}]));
 }

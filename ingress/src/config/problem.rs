@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// One thing that is wrong, or that is probably not meant: `file:line:column: path: message;
 /// remedy`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Mistake")]
 pub struct Problem {
     /// The file's name.
     pub file: String,

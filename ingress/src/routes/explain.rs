@@ -3,6 +3,7 @@
 use std::{cmp::Ordering, sync::Arc};
 
 use regex::Regex;
+use schemars::JsonSchema;
 use schemas::Attributes;
 use serde::Serialize;
 
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// Why a request is served as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Explanation {
     /// The route that serves it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,8 +35,9 @@ pub struct Explanation {
 }
 
 /// Why no route serves a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "code", rename_all = "snake_case")]
+#[schemars(rename = "NoRoute")]
 pub enum Refused {
     /// No route fits.
     NoRoute,
@@ -49,7 +51,7 @@ pub enum Refused {
 }
 
 /// What became of one route.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Reason {
     /// The route's name.
     pub route: String,
