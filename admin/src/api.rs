@@ -12,8 +12,9 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use policy::breaker::Forced;
 use schemars::JsonSchema;
-use schemas::{Body, BodyError, Class};
+use schemas::{Body, BodyError, Class, Fault};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -55,6 +56,16 @@ struct Where {
     upstream: String,
 }
 
+/// What a breaker is forced to be.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Force {
+    /// `open`, `closed`, or null: left to itself.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schemars(required)]
+    force: Option<Forced>,
+}
+
 /// All endpoints but the page. The OpenAPI document names the same.
 fn endpoints() -> Vec<(&'static str, MethodRouter<Api>)> {
     vec![
@@ -64,6 +75,7 @@ fn endpoints() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/api/v1/routes", get(routes)),
         ("/api/v1/upstreams", get(upstreams)),
         ("/api/v1/functions", get(functions)),
+        ("/api/v1/functions/{address}/breaker", post(force)),
         ("/api/v1/records", get(records)),
         ("/api/v1/config", get(config).put(put_config)),
         ("/api/v1/config/files", get(config_texts)),
@@ -116,6 +128,25 @@ async fn upstreams(State(api): State<Api>) -> Json<Vec<views::UpstreamView>> {
 
 async fn functions(State(api): State<Api>) -> Json<Vec<views::FunctionView>> {
     Json(views::functions(&api.live.table()))
+}
+
+async fn force(
+    State(api): State<Api>,
+    Path(address): Path<String>,
+    request: Request,
+) -> Result<Json<views::FunctionView>, Problem> {
+    let Force { force } = read(request).await?;
+    let table = api.live.table();
+    let none = || {
+        let said = format!("no route names the function `{address}`, or it has no breaker");
+        Problem::from(Fault::new(Class::NotFound, said).code("no_breaker"))
+    };
+    // What a route names, and nothing that only the registry remembers.
+    let named = |function: &views::FunctionView| function.address == address;
+    if !views::functions(&table).iter().any(named) || table.registry.force(&address, force) == 0 {
+        return Err(none());
+    }
+    views::functions(&table).into_iter().find(named).map(Json).ok_or_else(none)
 }
 
 async fn config(State(api): State<Api>) -> Response {

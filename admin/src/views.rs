@@ -7,10 +7,12 @@ use ingress::{
     explain::{Leaf, leaves},
     table::{Condition, EventMatch, Match, PathMatch, TypeMatch},
 };
+use policy::{breaker, budget, limiter, permits};
 use schemars::JsonSchema;
 use schemas::{Ack, Attributes, Format, Record, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::time::Instant;
 
 /// A route.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +28,9 @@ pub struct RouteView {
     pub to: Vec<ToView>,
     /// What it lives by, leaf by leaf.
     pub policy: BTreeMap<String, Leaf>,
+    /// Its rate limits, and how they stand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<limiter::View>,
     /// Where it is written: file, line and column.
     pub place: String,
 }
@@ -58,6 +63,12 @@ pub struct UpstreamView {
     pub acks: Vec<Ack>,
     /// What a target of it gets unless a route says otherwise.
     pub format: Format,
+    /// How its permits stand, if calls of it are limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<permits::View>,
+    /// How its retry budget stands, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_budget: Option<budget::View>,
     /// What was written. Secrets are references here, never values.
     pub written: serde_json::Value,
 }
@@ -71,6 +82,9 @@ pub struct FunctionView {
     pub kind: String,
     /// The names of the routes that use it, in the order of the file.
     pub routes: Vec<String>,
+    /// How its circuit breaker stands, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<breaker::View>,
 }
 
 /// One request that has been served.
@@ -129,6 +143,12 @@ pub fn route(route: &Route) -> RouteView {
         goes_to: goes_to(&route.action),
         to,
         policy: leaves(route),
+        rate_limits: route
+            .limits
+            .iter()
+            .flat_map(|limits| limits.iter())
+            .map(|limit| limit.view(now()))
+            .collect(),
         place: route.place.clone(),
     }
 }
@@ -142,6 +162,7 @@ pub fn upstreams(table: &Table) -> Vec<UpstreamView> {
 /// Every function that a route names, sorted by address.
 #[must_use]
 pub fn functions(table: &Table) -> Vec<FunctionView> {
+    let now = now();
     let mut all: BTreeMap<&str, FunctionView> = BTreeMap::new();
     for route in &table.routes {
         let Action::Forward(targets) = &route.action else { continue };
@@ -150,6 +171,7 @@ pub fn functions(table: &Table) -> Vec<FunctionView> {
                 address: target.label.to_string(),
                 kind: target.upstream.target.kind().to_owned(),
                 routes: Vec::new(),
+                breaker: target.guards.breaker.as_ref().map(|breaker| breaker.view(now)),
             });
             // Two targets of one route may be the same function with different paths.
             if function.routes.last().is_none_or(|last| *last != *route.name) {
@@ -202,6 +224,7 @@ impl From<&Destination> for ToView {
 
 impl From<&Upstream> for UpstreamView {
     fn from(upstream: &Upstream) -> Self {
+        let guards = &upstream.guarding.guards;
         Self {
             name: upstream.name.to_string(),
             kind: upstream.target.kind().to_owned(),
@@ -211,6 +234,8 @@ impl From<&Upstream> for UpstreamView {
             },
             acks: upstream.target.acks().to_vec(),
             format: upstream.target.default_format(),
+            concurrency: guards.permits.as_ref().map(|permits| permits.view()),
+            retry_budget: guards.budget.as_ref().map(|budget| budget.view(now())),
             written: upstream.written.clone(),
         }
     }
@@ -241,6 +266,11 @@ impl From<Record> for RecordView {
 
 fn micros(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// What states are looked at by.
+fn now() -> u64 {
+    policy::nanos(Instant::now())
 }
 
 /// The URLs that an upstream was written with: `url` (one or a list) or `endpoints`.

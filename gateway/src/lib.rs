@@ -13,6 +13,7 @@ mod configuration;
 mod descriptors;
 mod files;
 mod follow;
+mod guards;
 mod live;
 mod probe;
 mod samples;

@@ -12,7 +12,7 @@ use ingress::{Plane, Table, Upstream};
 use invokers::Tools;
 use schemas::{Fault, Job, Name, Record, Revealed, secret::NoSecret};
 
-use crate::{configuration::Configuration, follow};
+use crate::{configuration::Configuration, follow, guards};
 
 /// A data plane, and the configuration that it serves.
 #[derive(Debug)]
@@ -67,7 +67,8 @@ impl Live for Running {
     }
 
     fn metrics(&self) -> String {
-        self.plane.metrics() + &self.configuration.metrics()
+        let guards = guards::metrics(&self.plane.table().registry);
+        self.plane.metrics() + &guards + &self.configuration.metrics()
     }
 
     fn records(&self) -> Vec<Record> {

@@ -24,7 +24,7 @@ const INTERRUPTED: u8 = 130;
 /// Admin API, housekeeping and samples: none of it is on a request's way.
 const CONTROL_THREADS: usize = 2;
 /// Between two rounds of housekeeping.
-const ROUND: Duration = Duration::from_secs(1);
+const ROUND: Duration = Duration::from_secs(5);
 
 /// What is served, and how.
 #[derive(Debug)]
@@ -105,6 +105,7 @@ pub(crate) fn serve(
         loop {
             tokio::time::sleep(ROUND).await;
             keeping.plane.sweep();
+            keeping.plane.table().registry.sweep(policy::nanos(tokio::time::Instant::now()));
         }
     });
     let told = Arc::clone(&running);

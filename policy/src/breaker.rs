@@ -13,8 +13,9 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use schemas::units::Percent;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{clock::nanos_of, window::Window};
 
@@ -73,7 +74,7 @@ pub enum Outcome {
 }
 
 /// What an operator forces a breaker to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Forced {
     /// Refuses every call.
@@ -83,8 +84,9 @@ pub enum Forced {
 }
 
 /// What a breaker is at a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "BreakerState")]
 pub enum State {
     /// Calls pass and are counted.
     Closed,
@@ -99,7 +101,8 @@ pub enum State {
 }
 
 /// A breaker as others see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Breaker")]
 pub struct View {
     /// What it is.
     pub state: State,
@@ -112,7 +115,7 @@ pub struct View {
     /// How many calls it has refused.
     pub refused: u64,
     /// Milliseconds until it lets a probe through, while it is open.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
 }
 

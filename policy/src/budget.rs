@@ -12,8 +12,9 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use schemas::units::Percent;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::window::Window;
 
@@ -45,7 +46,8 @@ pub struct Spent {
 }
 
 /// A budget as others see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RetryBudget")]
 pub struct View {
     /// The share of the calls that may be retries, in percent.
     pub percent: u32,

@@ -13,8 +13,9 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use schemas::units::Rate;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::buckets::Buckets;
 pub use self::{
@@ -62,14 +63,15 @@ pub struct Standing {
 }
 
 /// A limit as others see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RateLimit")]
 pub struct View {
     /// The rate, as it is written.
     pub rate: Rate,
     /// How many requests may come at once.
     pub burst: u32,
     /// Who shares a bucket, as it is written; none: everybody.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// Buckets that are not full.
     pub keys: usize,

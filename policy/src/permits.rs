@@ -16,7 +16,8 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use self::gate::Gate;
 
@@ -63,7 +64,8 @@ pub struct Permit {
 pub struct Full;
 
 /// The permits of an upstream as others see them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Permits")]
 pub struct View {
     /// Permits in all.
     pub max: u32,

@@ -2,6 +2,7 @@
 //! does not.
 
 mod file;
+mod guards;
 mod listeners;
 mod state;
 mod token;

@@ -137,6 +137,21 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             "The functions that routes name, sorted by address.",
             schemas.told::<Vec<views::FunctionView>>("They."),
         ),
+        Operation {
+            method: "post",
+            path: "/api/v1/functions/{address}/breaker",
+            id: "force_breaker",
+            says: "Holds a function's circuit breaker open or closed, or leaves it to itself.",
+            parameters: vec![parameter(
+                "path",
+                "address",
+                "The function's address as written, percent-encoded: bus%2Forders.created.",
+                json!({ "type": "string", "minLength": 1 }),
+            )],
+            body: Some(schemas.asked::<Force>()),
+            ok: schemas.told::<views::FunctionView>("The function, its breaker as it is now."),
+            problems: &[400, 404, 408, 413, 415],
+        },
         get(
             "/api/v1/records",
             "records",
@@ -359,7 +374,7 @@ async fn the_router_has_the_paths_and_methods_of_the_document_and_no_others() {
         // What no endpoint has is answered with what it has.
         let request = Request::builder()
             .method(Method::DELETE)
-            .uri(path.replace("{topic}", "x"))
+            .uri(path.replace("{topic}", "x").replace("{address}", "x"))
             .body(Received::empty())
             .unwrap();
         let live = Fake::new(true, None) as Arc<dyn Live>;

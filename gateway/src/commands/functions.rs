@@ -24,8 +24,13 @@ pub(crate) struct Args {
 
 /// Lists the functions.
 pub(crate) fn run(args: &Args) -> Done {
-    let head = ["function", "kind", "routes"];
+    let head = ["function", "kind", "breaker", "routes"];
     list::list(&args.list, "/api/v1/functions", views::functions, head, |one: &FunctionView| {
-        [one.address.clone(), one.kind.clone(), one.routes.join(", ")]
+        let breaker = one.breaker.as_ref().and_then(|breaker| {
+            let state = serde_json::to_value(breaker.state).ok()?;
+            state.as_str().map(str::to_owned)
+        });
+        let breaker = breaker.unwrap_or_else(|| "–".to_owned());
+        [one.address.clone(), one.kind.clone(), breaker, one.routes.join(", ")]
     })
 }
