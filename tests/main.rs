@@ -27,5 +27,6 @@ mod policy;
 mod proxy;
 mod reload;
 mod routing;
+mod soaking;
 mod startup;
 mod webhook;

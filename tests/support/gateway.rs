@@ -43,8 +43,7 @@ impl Gateway {
     pub(crate) fn start_under(files: u64, rest: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gateway.yaml");
-        fs::write(&path, format!("version: 1\nlisten: 127.0.0.1:0\nadmin: 127.0.0.1:0\n{rest}"))
-            .unwrap();
+        fs::write(&path, format!("{HEAD}{rest}")).unwrap();
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("ulimit -n {files} && exec \"$@\"")).arg("sh");
         command.arg(gusset()).arg("run").arg("-c").arg(&path).args(["--records", "json"]);
@@ -68,6 +67,15 @@ impl Gateway {
     pub(crate) fn run_in(folder: TempDir, args: &[&str]) -> Self {
         let mut command = Command::new(gusset());
         command.arg("run").args(args).args(["--records", "json"]);
+        Self::spawn(command, folder)
+    }
+
+    /// Runs a whole file and writes no records: of millions of requests they would be what grows.
+    pub(crate) fn unrecorded(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FILE), config).unwrap();
+        let mut command = Command::new(gusset());
+        command.args(["run", "-c", FILE, "--records", "off"]);
         Self::spawn(command, folder)
     }
 

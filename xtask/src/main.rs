@@ -66,8 +66,8 @@ const CHORES: [Chore; 9] = [
     },
     Chore {
         name: "soak",
-        usage: "[--seconds 60] [--seed N]",
-        about: "feeds random input to the CloudEvents decoder and the configuration loader",
+        usage: "[--seconds 60] [--seed N] [--traffic 600]",
+        about: "feeds random input to decoder and loader, then mixed traffic to a gateway",
         run: soak::run,
     },
 ];
