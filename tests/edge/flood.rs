@@ -40,6 +40,8 @@ fn flood_at(
                 asked += 1;
             }
         });
+        // However this ends, the good client stops: a scope waits for its threads.
+        let _ends = Ends(&over);
         let mut bad = Http2::connect(gateway.address());
         let mut reader = bad.reader();
         let reading = scope.spawn(move || reader.farewell());
@@ -49,11 +51,20 @@ fn flood_at(
                 break;
             }
         }
-        let said = reading.join().unwrap();
+        let said = reading.join();
         over.store(true, Relaxed);
         good.join().unwrap();
-        said
+        said.unwrap()
     })
+}
+
+/// Says that it is over, by its own end.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 fn many(one: Vec<u8>) -> impl Fn(u32) -> Vec<u8> {
