@@ -32,6 +32,8 @@ const READ_BYTES_MAX: usize = 64 << 10;
 const LIMITS: Limits = Limits { head_bytes: 96 << 10, target_bytes: 0, fields: 200 };
 /// A piece of a body up to this size is copied behind what is written before it.
 const COPIED_MAX: usize = 16 << 10;
+/// Room for a head.
+const HEAD_BYTES: usize = 1 << 10;
 
 thread_local! {
     /// Where heads are gathered: connections need no buffer of their own for it.
@@ -275,6 +277,8 @@ impl Sending {
         };
         let mut out = GATHERED.take();
         out.clear();
+        // At once what nearly every head needs, or a fresh one would grow by and by.
+        out.reserve(HEAD_BYTES);
         write_head(origin, head, framing, &mut out);
         Self {
             out,
@@ -324,6 +328,7 @@ impl Sending {
             }
             if self.ended {
                 drop(std::mem::take(body));
+                self.give_back();
                 return Poll::Ready(Ok(()));
             }
             let fits = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
@@ -400,6 +405,16 @@ impl Sending {
         Ok(())
     }
 
+    /// Leaves the room for heads to the next request: while this one waits for its response there
+    /// are others to be written.
+    fn give_back(&mut self) {
+        let capacity = self.out.capacity();
+        if capacity > 0 && capacity <= 4 * COPIED_MAX {
+            GATHERED.set(std::mem::take(&mut self.out));
+            self.done = 0;
+        }
+    }
+
     /// The body has ended.
     fn end(&mut self, trailers: Option<&HeaderMap>) -> Result<(), BodyError> {
         if self.ended {
@@ -419,9 +434,7 @@ fn wrong_length() -> BodyError {
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        if self.out.capacity() <= 4 * COPIED_MAX {
-            GATHERED.set(std::mem::take(&mut self.out));
-        }
+        self.give_back();
     }
 }
 

@@ -21,6 +21,8 @@ use crate::outgoing::Outgoing;
 const STALLED_BEATS: u32 = 12;
 /// A piece of a body up to this size is copied behind what is written before it.
 const COPIED_MAX: usize = 16 << 10;
+/// Room for a head.
+const HEAD_BYTES: usize = 1 << 10;
 /// What is gathered is written when there is so much of it.
 const GATHERED_MAX: usize = 32 << 10;
 
@@ -73,6 +75,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         let keep_alive = asked.keep_alive && frame != Frame::UntilClose;
         let mut out = GATHERED.take();
         out.clear();
+        out.reserve(HEAD_BYTES);
         let alone = asked.head_alone.then(|| body.size_hint().exact()).flatten();
         write_head(&parts, frame, alone, asked, keep_alive, &mut out);
         ::http1::recycle(parts.headers);
