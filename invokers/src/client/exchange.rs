@@ -12,13 +12,14 @@ use std::{
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use http_body::Body as _;
+use http_body::{Body as _, Frame};
 use http1::{Framing, Limits, ResponseHead};
 use schemas::{Body, BodyError, Tunnel};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use super::{
     Origin,
+    ahead::put_back,
     incoming::{Half, Incoming, Source},
     pool::Pool,
     stream::Stream,
@@ -263,6 +264,10 @@ struct Sending {
     ended: bool,
     /// Not a byte was written.
     untouched: bool,
+    /// Whether the body was looked at before the first byte.
+    looked: bool,
+    /// What was taken of it then.
+    ahead: Option<Bytes>,
     /// Why it cannot be written on. The service may have answered all the same.
     failed: Option<io::Error>,
     stopped: bool,
@@ -289,6 +294,8 @@ impl Sending {
             left: body.size_hint().exact().unwrap_or(0),
             ended: framing == Framing::Empty,
             untouched: true,
+            looked: false,
+            ahead: None,
             failed: None,
             stopped: false,
         }
@@ -308,18 +315,19 @@ impl Sending {
         if self.stopped || self.done() {
             return Poll::Ready(Ok(()));
         }
-        // A body that is here goes out with the head. One that streams is not touched before a
-        // byte of the head is written, so that it can still be sent elsewhere.
-        let whole = if self.untouched && !self.ended { body.whole() } else { None };
-        if let Some(whole) = whole {
-            // Its length is the one that the head says.
-            self.put(whole).ok();
-            self.ended = true;
+        if self.untouched && !self.looked && !self.ended {
+            self.looked = true;
+            self.look(body, cx)?;
         }
         loop {
             match ready!(self.poll_write(io, cx)) {
                 Ok(()) => {}
-                Err(error) if self.untouched => return Poll::Ready(Err(Broke::Unwritten(error))),
+                Err(error) if self.untouched => {
+                    if let Some(ahead) = self.ahead.take() {
+                        put_back(ahead, body);
+                    }
+                    return Poll::Ready(Err(Broke::Unwritten(error)));
+                }
                 Err(error) => {
                     self.failed = Some(error);
                     self.stopped = true;
@@ -351,6 +359,29 @@ impl Sending {
         }
     }
 
+    /// Takes what is here of the body, so that it goes out with the head. Until a byte of the head
+    /// is written it can be put back.
+    fn look(&mut self, body: &mut Body, cx: &mut Context<'_>) -> Result<(), Broke> {
+        if let Some(whole) = body.whole() {
+            self.ended = true;
+            return self.put(whole).map_err(Broke::Body);
+        }
+        let Poll::Ready(polled) = Pin::new(&mut *body).poll_frame(cx) else { return Ok(()) };
+        match polled.transpose().map_err(Broke::Body)?.map(Frame::into_data) {
+            Some(Ok(data)) => {
+                self.ahead = Some(data.clone());
+                match self.put(data) {
+                    // What is gathered must be written before the end is put behind it.
+                    Ok(()) if self.piece.is_empty() && body.is_end_stream() => self.end(None),
+                    put => put,
+                }
+            }
+            Some(Err(frame)) => self.end(frame.into_trailers().ok().as_ref()),
+            None => self.end(None),
+        }
+        .map_err(Broke::Body)
+    }
+
     /// Writes what is at hand, and flushes it.
     fn poll_write(
         &mut self,
@@ -368,6 +399,7 @@ impl Sending {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.untouched = false;
+            self.ahead = None;
             let of_out = written.min(self.out.len() - self.done);
             self.done += of_out;
             self.piece.advance(written - of_out);

@@ -6,6 +6,7 @@
 //! leads, [`Client::send`] sends once. A connection that has died in the pool, before a byte of
 //! the request was written, is replaced in silence: that is not a try.
 
+mod ahead;
 mod connect;
 mod exchange;
 mod incoming;

@@ -1,0 +1,50 @@
+//! A body of which a piece was read ahead and not used.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use schemas::{Body, BodyError};
+
+/// The piece, and what comes after it.
+#[derive(Debug)]
+struct Ahead {
+    first: Option<Bytes>,
+    rest: Body,
+}
+
+/// Puts a piece back in front of the body that it was read from.
+pub(super) fn put_back(first: Bytes, body: &mut Body) {
+    let rest = std::mem::take(body);
+    *body = Body::boxed(Ahead { first: Some(first), rest });
+}
+
+impl http_body::Body for Ahead {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().map_or(0, |first| first.len() as u64);
+        match self.rest.size_hint().exact() {
+            Some(rest) => SizeHint::with_exact(first + rest),
+            None => SizeHint::default(),
+        }
+    }
+}
