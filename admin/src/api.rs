@@ -13,7 +13,7 @@ use axum::{
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use policy::breaker::Forced;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use schemas::{Body, BodyError, Class, Fault};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{sync::Semaphore, time::timeout};
@@ -62,8 +62,13 @@ struct Where {
 pub(crate) struct Force {
     /// `open`, `closed`, or null: left to itself.
     #[serde(deserialize_with = "Option::deserialize")]
-    #[schemars(required)]
+    #[schemars(required, schema_with = "forced")]
     force: Option<Forced>,
+}
+
+/// It must be there, and may be null.
+fn forced(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "enum": ["open", "closed", null] })
 }
 
 /// All endpoints but the page. The OpenAPI document names the same.

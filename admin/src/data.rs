@@ -5,6 +5,34 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The two fields of [`Data`] do not stand together.
+#[derive(Debug)]
+pub(crate) struct NotBoth;
+
+impl schemars::transform::Transform for NotBoth {
+    fn transform(&mut self, schema: &mut schemars::Schema) {
+        let text = serde_json::json!({ "type": "string" });
+        schema.insert(
+            "not".to_owned(),
+            serde_json::json!({
+                "required": ["data", "data_base64"],
+                "properties": { "data": text, "data_base64": text },
+            }),
+        );
+    }
+}
+
+/// What is base64 with padding (RFC 4648, section 4), to the last bit.
+pub(crate) const BASE64: &str = "^([A-Za-z0-9+/]{4})*\
+     ([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";
+
+/// Headers as pairs of name and value (RFC 9110, section 5).
+pub(crate) fn headers(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let text = serde_json::json!({ "type": "string" });
+    let pair = serde_json::json!({ "type": "array", "items": text, "minItems": 2, "maxItems": 2 });
+    schemars::json_schema!({ "type": "array", "items": pair })
+}
+
 /// Bytes in a JSON document: exactly one of the two fields, or none for no bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Data {

@@ -7,25 +7,32 @@ use schemars::JsonSchema;
 use schemas::Class;
 use serde::{Deserialize, Serialize};
 
-use crate::{Problem, data::Data};
+use crate::{
+    Problem,
+    data::{self, BASE64, Data, NotBoth},
+};
 
 /// A request that is only asked about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "ExplainRequest")]
+#[schemars(rename = "ExplainRequest", transform = NotBoth)]
 pub struct Asked {
     /// Its method.
+    #[schemars(regex(pattern = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"))]
     pub method: String,
     /// A whole URL, or path and query; then the host is the Host header's, or localhost.
+    #[schemars(regex(pattern = "^(/|[Hh][Tt][Tt][Pp][Ss]?://)"))]
     pub url: String,
     /// Its headers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "data::headers")]
     pub headers: Vec<(String, String)>,
     /// Its body, where that is text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
     /// Its body in base64, where it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = BASE64))]
     pub data_base64: Option<String>,
     /// The listener on which it arrives. Default: the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,7 +19,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::{sync::oneshot, time::timeout_at};
 
-use crate::{Live, Problem, data::Data};
+use crate::{
+    Live, Problem,
+    data::{self, BASE64, Data, NotBoth},
+};
 
 /// How long a call may take unless it is asked otherwise.
 const WITHIN: Duration = Duration::from_secs(15);
@@ -33,7 +36,7 @@ const REPLY_WITHIN: Duration = Duration::from_secs(60);
 /// A call that is asked for.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "InvokeRequest")]
+#[schemars(rename = "InvokeRequest", transform = NotBoth)]
 pub struct Asked {
     /// Whom to call: `upstream/function`, without placeholders.
     pub address: String,
@@ -45,6 +48,7 @@ pub struct Asked {
     pub path: Option<String>,
     /// Headers that go along.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "data::headers")]
     pub headers: Vec<(String, String)>,
     /// A CloudEvent in the JSON format, instead of data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +59,7 @@ pub struct Asked {
     pub data: Option<String>,
     /// The data in base64, where it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = BASE64))]
     pub data_base64: Option<String>,
     /// What to be told. Default: the first that the kind can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,6 +79,7 @@ pub struct Outcome {
     pub status: Option<u16>,
     /// The headers of its answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "data::headers")]
     pub headers: Vec<(String, String)>,
     /// What a broker has confirmed, if one took it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,6 +126,9 @@ pub fn prepare(table: &Table, asked: &Asked) -> Result<Prepared, Problem> {
         _ => {}
     }
     let within = asked.timeout.map_or(WITHIN, |span| span.0).min(WITHIN_MAX);
+    if within.is_zero() {
+        return Err(bad("a timeout of 0 leaves no time for the call; write 1s".to_owned()));
+    }
     let event = event(asked)?;
     let mut call = Call::new(function, Body::empty(), Instant::now() + within);
     call.head = head(asked, &event)?;

@@ -98,7 +98,8 @@ pub struct Outgoing {
     /// Method, path and query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
-    /// The headers.
+    /// The headers, as pairs of name and value.
+    #[schemars(with = "Vec<[String; 2]>")]
     pub headers: Vec<(String, String)>,
     /// The event's attributes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

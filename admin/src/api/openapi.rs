@@ -75,8 +75,7 @@ fn parameter(place: &str, name: &str, says: &str, schema: Value) -> Value {
 fn if_match() -> Value {
     let says = "The version that is meant: the ETag of /api/v1/config, or *.";
     let schema = json!({ "type": "string", "pattern": r#"^(\*|"[0-9a-f]{12}")$"# });
-    // It must be there, which is told with 428 and not as a malformed request.
-    json!({ "in": "header", "name": "If-Match", "required": false, "description": says, "schema": schema })
+    parameter("header", "If-Match", says, schema)
 }
 
 fn tagged(mut answer: Value) -> Value {
@@ -99,7 +98,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     };
     let config = tagged(schemas.told::<config::Config>("The configuration that is live."));
     let put_body = json!({ "required": true, "content": {
-        YAML: { "schema": { "type": "string" } },
+        YAML: { "schema": { "type": "object" } },
         JSON: { "schema": { "type": "object" } },
     }});
     vec![

@@ -247,6 +247,7 @@ async fn what_cannot_be_called_is_refused_with_what_to_write() {
         (json!({"address": "web", "data": "a", "data_base64": "YQ=="}), "one of them"),
         (json!({"address": "web", "event": {"specversion": "1.0"}}), "event: "),
         (json!({"address": "web", "dta": "x"}), "unknown field"),
+        (json!({"address": "web", "timeout": "0ms"}), "leaves no time"),
     ] {
         let live = Fake::new(true, pong());
         let (status, said) = invoke(&live, &asked).await;
