@@ -51,6 +51,7 @@ mod tests {
             assert!(!text.contains("http://") && !text.contains("https://"), "{path}");
             assert!(!text.contains("style=") && !text.contains("onclick"), "{path}");
         }
+        assert!(!FILES[2].2.contains("localStorage") && !FILES[2].2.contains("innerHTML"));
         assert!(FILES[0].2.contains("/page.js") && FILES[0].2.contains("/page.css"));
     }
 }

@@ -21,10 +21,24 @@ function fill(id, rows) {
   }));
 }
 
+// The token stays in this tab: it is gone when the tab is closed, and is sent nowhere else.
+const TOKEN = "gusset-token";
+class NeedsToken extends Error {}
+
 async function ask(path) {
-  const answer = await fetch(path, { signal: AbortSignal.timeout(5000) });
+  const token = sessionStorage.getItem(TOKEN);
+  const headers = token ? { authorization: `Bearer ${token}` } : {};
+  const answer = await fetch(path, { headers, signal: AbortSignal.timeout(5000) });
+  if (answer.status === 401) throw new NeedsToken();
   return answer.json();
 }
+
+at("ask").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem(TOKEN, at("token").value);
+  at("token").value = "";
+  draw();
+});
 
 function record(one) {
   const answered = one.status ?? "left";
@@ -42,13 +56,28 @@ function record(one) {
 
 async function draw() {
   try {
-    const [ready, routes, upstreams, records] = await Promise.all([
-      ask("/readyz"), ask("/api/v1/routes"), ask("/api/v1/upstreams"), ask("/api/v1/records"),
+    const [ready, config, routes, upstreams, functions, records] = await Promise.all([
+      ask("/readyz"), ask("/api/v1/config"), ask("/api/v1/routes"), ask("/api/v1/upstreams"),
+      ask("/api/v1/functions"), ask("/api/v1/records"),
     ]);
+    at("ask").hidden = true;
     at("about").textContent =
-      `${ready.version} · ${ready.listeners.map((one) => one.url).join(" · ")}`;
-    at("state").textContent = ready.ready ? "ready" : "draining";
-    at("state").className = ready.ready ? "state good" : "state bad";
+      `${ready.version} · ${ready.listeners.map((one) => one.url).join(" · ")} · ` +
+      `configuration ${config.version} since ${new Date(config.since).toLocaleString()}`;
+    const state = !ready.ready ? "draining" : config.stale ? "ready, but stale" : "ready";
+    at("state").textContent = state;
+    at("state").className = state === "ready" ? "state good" : "state bad";
+    at("refused").hidden = !config.refused;
+    fill("mistakes", (config.refused?.problems ?? []).map((one) => [
+      cell(`${one.file}:${one.line}:${one.column}`), cell(one.message), cell(one.remedy, "quiet"),
+    ]));
+    fill("functions", functions.map((one) => {
+      const breaker = one.breaker?.state.replace("_", " ") ?? "–";
+      return [
+        cell(one.address), cell(one.kind), cell(breaker, breaker.endsWith("open") ? "bad" : ""),
+        cell(one.routes.join(", ")),
+      ];
+    }));
     fill("routes", routes.map((one) => [
       cell(one.name), cell(one.serves), cell(one.goes_to), cell(one.place, "quiet"),
     ]));
@@ -57,8 +86,10 @@ async function draw() {
     ]));
     fill("records", records.slice(-RECORDS_SHOWN).reverse().map(record));
     at("none").hidden = records.length > 0;
-  } catch {
-    at("state").textContent = "no answer";
+  } catch (error) {
+    const needs = error instanceof NeedsToken;
+    at("ask").hidden = !needs;
+    at("state").textContent = needs ? "needs a token" : "no answer";
     at("state").className = "state bad";
   }
 }
