@@ -154,11 +154,13 @@ impl Plane {
         // The order is in every queue, so a core that is late follows all the same.
         let all = futures_util::future::join_all(followed);
         drop(tokio::time::timeout(WITHIN, all).await);
+        self.sweep();
         Ok(())
     }
 
-    /// Frees tables that no request uses any more. To be called now and then: a core that let go of
-    /// the last use of a large one would stand still while it is freed.
+    /// Frees tables that no request uses any more, which a reload does for those before it. To be
+    /// called now and then all the same: requests may outlast a reload, and a core that let go of the
+    /// last use of a large table would stand still while it is freed.
     pub fn sweep(&self) {
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         retired.retain(|table| Arc::strong_count(table) > 1);

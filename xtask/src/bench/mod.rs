@@ -42,7 +42,8 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
     let plan = Plan {
         secs: options.number("secs", 5)?,
         rounds: options.number("rounds", 3)?,
-        cases: options.list("cases", &["get_small", "post_1k", "armed", "routes_10000", "nats"])?,
+        cases: options
+            .list("cases", &["get_small", "post_1k", "armed", "routes_10000", "reload", "nats"])?,
         peers: options
             .list("peers", &["gusset", "hyper", "nginx", "envoy"])?
             .iter()
@@ -69,6 +70,7 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
         match case.as_str() {
             "armed" => armed(&lab, &plan)?,
             "routes_10000" => routes(&lab, &plan)?,
+            "reload" => reload()?,
             "nats" => nats::run(&lab, plan.secs, plan.rounds)?,
             name => proxied(&lab, &plan, Case::named(name)?)?,
         }
@@ -106,6 +108,14 @@ fn armed(lab: &Lab, plan: &Plan) -> Result<()> {
     })?;
     let title = "GET with breaker, permits, retry budget and two rate limits";
     println!("{}", table::print(title, &names, &rounds, &[&names[0], &names[2]]));
+    Ok(())
+}
+
+/// Requests while ten thousand routes are replaced again and again.
+fn reload() -> Result<()> {
+    let mut program = Command::new(process::built("dist", "reload")?);
+    let said = process::output(program.arg(process::built("dist", "gusset")?))?;
+    println!("### Reload of 10,000 routes under load\n\n```text\n{}\n```\n", said.trim_end());
     Ok(())
 }
 
