@@ -10,14 +10,23 @@ use crate::{
     config::spot::{Report, Spot},
 };
 
-/// Compares the tries of a route with its time-out, where somebody has chosen one of them: the
-/// defaults mean that a second try gets what the first has left.
+/// Compares the tries of a route with its time-out, where somebody has chosen one of them (the
+/// defaults mean that a second try gets what the first has left), and with what keeps them from
+/// multiplying an outage.
 pub(super) fn lint(route: &Route, spot: &Spot<'_>, report: &mut Report) {
-    let Action::Forward(_) = &route.action else { return };
+    let Action::Forward(targets) = &route.action else { return };
     let policy = &route.policy;
     let retry = &policy.retry;
     if retry.attempts < 2 {
         return;
+    }
+    if let Some(target) = targets.iter().find(|target| target.guards.budget.is_none()) {
+        let message = format!(
+            "`{}` tries {} times and `{}` has no retry budget: an outage is asked {} times as often",
+            route.name, retry.attempts, target.upstream.name, retry.attempts
+        );
+        let remedy = "write `retry_budget: 20%` on the upstream, or one attempt";
+        report.warn(&spot.field("to"), message, remedy);
     }
     let at = spot.below(written_on(route));
     let repeats_late = retry.on.contains(&On::Named(OnName::Timeout));

@@ -7,6 +7,7 @@ const TOP: &str = "version: 1
 listen: 0.0.0.0:8080
 upstreams:
   web: { kind: http, url: http://127.0.0.1:9000 }
+  free: { kind: http, url: http://127.0.0.1:9000, retry_budget: none }
   self: { kind: http, endpoints: [http://10.0.0.1:9000, http://localhost:8080/x] }
 routes:
 ";
@@ -80,4 +81,21 @@ fn a_circle_is_named_with_what_it_multiplies() {
         said[0].contains("`a` leads back to this gateway: http://localhost:8080/x is the listener")
     );
     assert!(said[0].contains("each of its 2 tries is tried again there"), "{said:?}");
+}
+
+#[test]
+fn tries_without_a_budget_multiply_an_outage() {
+    let said = said(
+        "  - { name: a, match: { path: /a }, to: free }
+  - { name: b, match: { path: /b }, to: free, policy: { retry: { attempts: 1 } } }
+  - { name: c, match: { path: /c }, to: web }
+",
+    );
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].contains(
+            "`a` tries 2 times and `free` has no retry budget: an outage is asked 2 times as often"
+        ),
+        "{said:?}"
+    );
 }
