@@ -118,8 +118,22 @@ fn a_flood_of_empty_data_ends_the_connection() {
 #[test]
 fn a_flood_of_tiny_data_ends_the_connection_or_the_request() {
     let open = frame(HEADERS, END_HEADERS, 1, &request("POST", "/bad", &[]));
-    // More than the window: whoever sends it all has broken a rule of flow control.
-    let said = flood(&open, 20_000, many(frame(DATA, 0, 1, b"x")));
+    // What a service reads as it comes is no flood. This one reads nothing of it, so that whoever
+    // sends on has broken a rule of flow control.
+    let (over, wait) = std::sync::mpsc::sync_channel::<()>(0);
+    let wait = std::sync::Mutex::new(wait);
+    let peer = Peer::start(move |exchange| {
+        if exchange.head.start.contains("/bad") {
+            drop(wait.lock().unwrap().recv());
+            exchange.close();
+        } else {
+            exchange.read();
+            exchange.answer(200, &[], "ok");
+        }
+    });
+    let gateway = through(&peer.url());
+    let said = flood_at(&gateway, &open, 20_000, many(frame(DATA, 0, 1, b"x")));
+    drop(over);
     assert!(said.is_some_and(|error| error != 0), "{said:?}");
 }
 
