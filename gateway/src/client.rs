@@ -120,7 +120,7 @@ impl Admin {
         let asked = async {
             let response = opened.await?;
             let ok = response.status().is_success();
-            let body = Body::incoming(response.into_body(), None)
+            let body = Body::incoming(response.into_body())
                 .collect(ANSWER_BYTES_MAX)
                 .await
                 .map_err(|error| self.silent(&error.to_string()))?;

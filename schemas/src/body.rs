@@ -18,16 +18,9 @@ pub struct Body(Inner);
 enum Inner {
     Empty,
     Whole(Bytes),
-    /// Straight from a connection. The commonest body of all, so it is not boxed.
-    Incoming(Incoming, Option<Box<dyn OnEnd>>),
+    /// From a connection that hyper reads: one of HTTP/2, or one of the control plane.
+    Incoming(Incoming),
     Boxed(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>),
-}
-
-/// Told when the last byte of a body has passed. Dropped untold when the body is cut short, which
-/// is how a connection knows that it may not be used again.
-pub trait OnEnd: Send {
-    /// The body has ended as it should.
-    fn ended(self: Box<Self>);
 }
 
 /// Why a body stopped.
@@ -71,17 +64,11 @@ impl Body {
         Self(Inner::Boxed(Box::pin(body)))
     }
 
-    /// A connection's body, and who is told when its last byte has passed.
+    /// The body of a message that hyper reads.
     #[must_use]
-    pub fn incoming(body: Incoming, on_end: Option<Box<dyn OnEnd>>) -> Self {
+    pub fn incoming(body: Incoming) -> Self {
         use http_body::Body as _;
-        if body.is_end_stream() {
-            if let Some(on_end) = on_end {
-                on_end.ended();
-            }
-            return Self(Inner::Empty);
-        }
-        Self(Inner::Incoming(body, on_end))
+        Self(if body.is_end_stream() { Inner::Empty } else { Inner::Incoming(body) })
     }
 
     /// The bytes, if all of them are here.
@@ -180,21 +167,8 @@ impl http_body::Body for Body {
                 self.0 = Inner::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Inner::Incoming(body, on_end) => {
-                let polled = Pin::new(&mut *body).poll_frame(cx);
-                let ended = match &polled {
-                    Poll::Ready(None) => true,
-                    Poll::Ready(Some(Ok(_))) => body.is_end_stream(),
-                    Poll::Ready(Some(Err(_))) => {
-                        on_end.take();
-                        false
-                    }
-                    Poll::Pending => false,
-                };
-                if ended && let Some(on_end) = on_end.take() {
-                    on_end.ended();
-                }
-                polled.map_err(|error| BodyError::Broken(error.into()))
+            Inner::Incoming(body) => {
+                Pin::new(body).poll_frame(cx).map_err(|error| BodyError::Broken(error.into()))
             }
             Inner::Boxed(body) => body.as_mut().poll_frame(cx),
         }
@@ -204,7 +178,7 @@ impl http_body::Body for Body {
         match &self.0 {
             Inner::Empty => true,
             Inner::Whole(_) => false,
-            Inner::Incoming(body, _) => body.is_end_stream(),
+            Inner::Incoming(body) => body.is_end_stream(),
             Inner::Boxed(body) => body.is_end_stream(),
         }
     }
@@ -213,7 +187,7 @@ impl http_body::Body for Body {
         match &self.0 {
             Inner::Empty => SizeHint::with_exact(0),
             Inner::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Inner::Incoming(body, _) => body.size_hint(),
+            Inner::Incoming(body) => body.size_hint(),
             Inner::Boxed(body) => body.size_hint(),
         }
     }

@@ -19,7 +19,7 @@ pub mod tunnel;
 pub mod units;
 
 pub use address::{Address, Name};
-pub use body::{Body, BodyError, OnEnd};
+pub use body::{Body, BodyError};
 pub use call::{Call, Format, Head, Identity};
 pub use event::{Attributes, Context, Event, Mode, Value};
 pub use fault::{Class, EndpointId, Fault, Ran};

@@ -115,7 +115,7 @@ async fn over(admin: &Admin, upstream: &str, topic: &str) -> Result<Heard, Stop>
     let response =
         timeout(WITHIN, admin.open(Method::GET, &path, Bytes::new())).await.map_err(late)??;
     let ok = response.status().is_success();
-    let body = Body::incoming(response.into_body(), None);
+    let body = Body::incoming(response.into_body());
     if !ok {
         let body = timeout(WITHIN, body.collect(PROBLEM_BYTES_MAX)).await.map_err(late)?;
         let answer = crate::client::Answer { ok, body: body.unwrap_or_default() };

@@ -83,7 +83,7 @@ where
         let function = Arc::clone(&function);
         async move {
             let (head, body) = request.into_parts();
-            Ok::<_, Infallible>(match Body::incoming(body, None).collect(BODY_BYTES_MAX).await {
+            Ok::<_, Infallible>(match Body::incoming(body).collect(BODY_BYTES_MAX).await {
                 Ok(body) => function(Request::from_parts(head, body)),
                 Err(error) => refuse(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()),
             })

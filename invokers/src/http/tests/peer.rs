@@ -78,7 +78,7 @@ impl Peer {
     pub(super) async fn echo() -> Self {
         Self::serve(|request| async {
             let (head, body) = request.into_parts();
-            let body = Body::incoming(body, None).collect(1 << 20).await.unwrap();
+            let body = Body::incoming(body).collect(1 << 20).await.unwrap();
             Response::new(Body::from(Bytes::from(told(&head, &body))))
         })
         .await

@@ -57,7 +57,7 @@ async fn chunk(body: &mut Body) -> Bytes {
 async fn mirror() -> Peer {
     Peer::serve(|request| async {
         let trailer = request.headers().get(header::TRAILER).cloned();
-        let mut response = Response::new(Body::incoming(request.into_body(), None));
+        let mut response = Response::new(Body::incoming(request.into_body()));
         if let Some(trailer) = trailer {
             response.headers_mut().insert(header::TRAILER, trailer);
         }
