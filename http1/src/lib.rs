@@ -18,7 +18,9 @@ pub use body::{Decoder, Malformed, Step};
 pub use request::{Refusal, RequestHead, request};
 pub use response::{ResponseHead, response};
 pub use spare::{recycle, spare_map};
-pub use write::{chunk_end, chunk_size, field, last_chunk, number, request_line, status_line};
+pub use write::{
+    chunk_end, chunk_size, content_length, field, last_chunk, number, request_line, status_line,
+};
 
 /// How much of a head is read.
 #[derive(Clone, Copy, Debug)]

@@ -34,7 +34,14 @@ pub fn field(name: &HeaderName, value: &HeaderValue, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A number in decimal.
+/// `content-length: 5` and its line break.
+pub fn content_length(length: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"content-length: ");
+    number(length, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A number in decimal. The formatting machinery would cost more than what is written around it.
 pub fn number(mut number: u64, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut at = digits.len();

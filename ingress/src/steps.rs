@@ -228,6 +228,7 @@ async fn steps(
             Announced::InBody(mode) => opaque(mode, body, chosen.route, &mut pace),
             Announced::Unknown(_) => opaque(Mode::Structured, body, chosen.route, &mut pace),
         };
+        note(trace, view, chosen.route);
         (chosen, event)
     } else {
         let (chosen, event) = match announced {
@@ -263,7 +264,6 @@ async fn steps(
         let data = guard(event.data, chosen.route, limits.event as u64, &mut pace);
         (chosen, Event { data, ..event })
     };
-    note(trace, view, chosen.route);
     rates::by_event(&chosen, &asked, &event, trace)?;
     trace.record.bytes_in = exact(&event.data);
 

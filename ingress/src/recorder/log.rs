@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http1::number;
 use schemas::Record;
 
 use super::metrics::CoreMetrics;
@@ -157,21 +158,6 @@ impl Clock {
 
 fn digit(n: u64) -> u8 {
     b'0' + u8::try_from(n).unwrap_or(0)
-}
-
-/// Appends a number in decimal. The formatting machinery would cost more than the rest of the line.
-fn number(mut n: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = digit(n % 10);
-        n /= 10;
-        if n == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }
 
 /// Appends a time as milliseconds with three decimals.

@@ -211,7 +211,8 @@ fn answer(
 ) -> Answered {
     let ResponseHead { status, headers, framing, keep_alive } = found;
     if status == StatusCode::SWITCHING_PROTOCOLS {
-        let tunnel = Some(Tunnel::new(Switched(connection)));
+        let Connection { stream, bytes, .. } = *connection;
+        let tunnel = Some(Tunnel::new(bytes, stream));
         return Answered { status, headers, body: Body::empty(), tunnel };
     }
     let reusable = keep_alive;
@@ -484,9 +485,7 @@ fn write_head(origin: &Origin, head: &Head<'_>, framing: Framing, out: &mut Vec<
     }
     match framing {
         Framing::Length(length) => {
-            out.extend_from_slice(b"content-length: ");
-            http1::number(length, out);
-            out.extend_from_slice(b"\r\n");
+            http1::content_length(length, out);
         }
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         // Where a body is expected, none is said to be none (RFC 9110, section 8.6).
@@ -520,43 +519,4 @@ fn is_decided_here(name: &HeaderName) -> bool {
         || *name == header::CONTENT_LENGTH
         || *name == header::EXPECT
         || http1::hop::is_hop_by_hop(name.as_str())
-}
-
-/// A connection that has changed protocol.
-#[derive(Debug)]
-struct Switched(Box<Connection>);
-
-impl AsyncRead for Switched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Connection { stream, bytes, .. } = &mut *self.0;
-        if bytes.is_empty() {
-            return Pin::new(stream).poll_read(cx, into);
-        }
-        let count = bytes.len().min(into.remaining());
-        into.put_slice(&bytes[..count]);
-        bytes.advance(count);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Switched {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0.stream).poll_shutdown(cx)
-    }
 }

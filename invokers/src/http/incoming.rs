@@ -65,7 +65,8 @@ mod tests {
 
     fn answered(status: u16, headers: HeaderMap) -> Answered {
         let status = StatusCode::from_u16(status).unwrap();
-        let tunnel = (status == 101).then(|| Tunnel::new(tokio::io::empty()));
+        let tunnel =
+            (status == 101).then(|| Tunnel::new(bytes::BytesMut::new(), tokio::io::empty()));
         Answered { status, headers, body: Body::empty(), tunnel }
     }
 

@@ -6,18 +6,16 @@ mod writer;
 
 use std::{
     future::poll_fn,
-    io,
     pin::{Pin, pin},
     sync::{Arc, Mutex},
     task::{Context, Poll},
 };
 
 use ::http1::{Decoder, Framing, Limits, Refusal, RequestHead};
-use bytes::{Buf as _, BytesMut};
 use http::{Request, Response, StatusCode};
 use schemas::{Body, Class, Tunnel};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     sync::oneshot,
 };
 
@@ -108,7 +106,8 @@ pub(super) async fn serve<R, W>(
                 // Whoever else held the reader was the request's body, which is gone.
                 if let Some(reader) = Arc::into_inner(reader).and_then(|one| one.into_inner().ok())
                 {
-                    drop(give.send(Tunnel::new(Joined { reader, write })));
+                    let Reader { io, bytes, .. } = reader;
+                    drop(give.send(Tunnel::new(bytes, tokio::io::join(io, write))));
                 }
                 return;
             }
@@ -363,46 +362,5 @@ fn said(refusal: Refusal) -> (Class, &'static str) {
         Refusal::TooLarge => (Class::HeadersTooLarge, "the head of the request is too large"),
         Refusal::Version => (Class::BadRequest, "this version of HTTP is not spoken here"),
         Refusal::Coding => (Class::BadRequest, "the only transfer coding that is read is chunked"),
-    }
-}
-
-/// Both halves of a connection that has left HTTP, and what was read ahead.
-struct Joined<R, W> {
-    reader: Reader<R>,
-    write: W,
-}
-
-impl<R: AsyncRead + Unpin, W: Unpin> AsyncRead for Joined<R, W> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let ahead: &mut BytesMut = &mut self.reader.bytes;
-        if ahead.is_empty() {
-            return Pin::new(&mut self.reader.io).poll_read(cx, into);
-        }
-        let count = ahead.len().min(into.remaining());
-        into.put_slice(&ahead[..count]);
-        ahead.advance(count);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<R: Unpin, W: AsyncWrite + Unpin> AsyncWrite for Joined<R, W> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.write).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.write).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.write).poll_shutdown(cx)
     }
 }

@@ -266,17 +266,13 @@ fn write_head(
     }
     match frame {
         Frame::Length(length) => {
-            out.extend_from_slice(b"content-length: ");
-            ::http1::number(length, out);
-            out.extend_from_slice(b"\r\n");
+            ::http1::content_length(length, out);
         }
         Frame::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         Frame::Nothing => {
             // The length that the answer to a GET would have; of an upstream's only its head is here.
             if let Some(length) = head_alone.filter(|length| *length > 0) {
-                out.extend_from_slice(b"content-length: ");
-                ::http1::number(length, out);
-                out.extend_from_slice(b"\r\n");
+                ::http1::content_length(length, out);
             }
         }
         Frame::UntilClose => {}
