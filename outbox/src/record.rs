@@ -1,0 +1,460 @@
+//! What is kept of an event for one target, and its bytes.
+//!
+//! The bytes are: the format's version (1), the length of the head (4 bytes, big-endian), the head
+//! as JSON, the data as it came. A reader of version N reads N-1; a field that is not known is
+//! passed over, one that is not there has its default, so that only a change of meaning needs a
+//! new version. Credentials and cookies are never in it.
+
+use std::{fmt::Write as _, time::Instant};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use schemas::{Ack, Attributes, Body, Call, Context, Event, Format, Head, Identity, Mode, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::Millis;
+
+/// The version of the format that is written.
+pub const VERSION: u8 = 1;
+
+/// Headers that say who somebody is. They are never stored.
+static CREDENTIALS: [HeaderName; 10] = [
+    header::AUTHORIZATION,
+    header::PROXY_AUTHORIZATION,
+    header::COOKIE,
+    header::SET_COOKIE,
+    header::WWW_AUTHENTICATE,
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-functions-key"),
+    HeaderName::from_static("x-serverless-authorization"),
+    HeaderName::from_static("x-amz-security-token"),
+];
+
+/// An event that was accepted for one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What is said of it.
+    pub head: RecordHead,
+    /// Its data, byte for byte as it came.
+    pub data: Bytes,
+}
+
+/// All of a record but the event's data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordHead {
+    /// The route that accepted it.
+    pub route: String,
+    /// The target's address as it is written: the queue that it stands in.
+    pub target: String,
+    /// The function part, expanded when the event was accepted.
+    pub function: String,
+    /// When it was accepted.
+    pub accepted: Millis,
+    /// How it is delivered: what the target is asked for.
+    pub ack: Ack,
+    /// What the target gets.
+    pub format: Format,
+    /// The method of the request.
+    pub method: String,
+    /// Path and query after any rewrite.
+    pub uri: String,
+    /// The headers that the target gets, without credentials.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, Text)>,
+    /// The event's attributes; none for a plain request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Box<Told>>,
+    /// The mode that the event came in; none for a plain request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Came>,
+    /// Who the event is, for deduplication: 64 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Hex>,
+    /// Records of one target with the same key are delivered one at a time and in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
+    /// Where its outcome is asked for; unguessable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// How often it was replayed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub replay: u32,
+    /// A record before it with the same key was given up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub after_poison: bool,
+}
+
+/// The attributes of an event as they are stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// `id`.
+    pub id: String,
+    /// `source`.
+    pub source: String,
+    /// `type`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `subject`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// `time`, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// `datacontenttype`, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datacontenttype: Option<String>,
+    /// `dataschema`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataschema: Option<String>,
+    /// The extensions, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<(String, Said)>,
+}
+
+/// The value of an extension, with its type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Said {
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A whole number.
+    Integer(i32),
+    /// Any other.
+    String(String),
+}
+
+/// The mode that an event came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Came {
+    /// Attributes in headers.
+    Binary,
+    /// One JSON document.
+    Structured,
+    /// One JSON document that was not read.
+    Unread,
+    /// An array of events that was not read.
+    Batch,
+}
+
+/// The value of a header: text, or bytes that are no text in base64.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Text {
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Bytes {
+        /// In base64.
+        base64: String,
+    },
+}
+
+/// Bytes that are written as hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hex(String);
+
+/// Why bytes are no record.
+#[derive(Debug, thiserror::Error)]
+pub enum BadRecord {
+    /// It was written by a newer version.
+    #[error("the record is of version {0}, and this program reads up to {VERSION}")]
+    Version(u8),
+    /// It is cut short.
+    #[error("the record is cut short")]
+    Short,
+    /// Its head is no head.
+    #[error("the head of the record cannot be read")]
+    Head(#[from] serde_json::Error),
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Record {
+    /// What is to be kept of a call that `route` accepts for `target`. `data` is the call's, whole.
+    /// Credentials are left out.
+    #[must_use]
+    pub fn of(call: &Call, data: Bytes, route: &str, target: &str, ack: Ack) -> Self {
+        let (event, mode) = match &call.event.context {
+            Context::Plain => (None, None),
+            Context::Opaque(Mode::Batch) => (None, Some(Came::Batch)),
+            Context::Opaque(_) => (None, Some(Came::Unread)),
+            Context::Event(event, Mode::Binary) => (Some(event), Some(Came::Binary)),
+            Context::Event(event, _) => (Some(event), Some(Came::Structured)),
+        };
+        let headers = call.head.headers.iter().filter(|(name, _)| !CREDENTIALS.contains(name));
+        let head = RecordHead {
+            route: route.to_owned(),
+            target: target.to_owned(),
+            function: (*call.function).to_owned(),
+            accepted: Millis::now(),
+            ack,
+            format: call.format,
+            method: call.head.method.to_string(),
+            uri: call.head.uri.to_string(),
+            headers: headers.map(|(name, value)| (name.to_string(), Text::of(value))).collect(),
+            event: event.map(|event| Box::new(Told::of(event))),
+            mode,
+            identity: call.identity.map(|Identity(bytes)| Hex::of(&bytes)),
+            order: None,
+            token: None,
+            replay: 0,
+            after_poison: false,
+        };
+        Self { head, data }
+    }
+
+    /// The call that delivers it.
+    #[must_use]
+    pub fn call(&self, deadline: Instant) -> Call {
+        let head = &self.head;
+        let context = match (&head.event, head.mode) {
+            (Some(event), Some(Came::Binary)) => {
+                Context::Event(Box::new(event.attributes()), Mode::Binary)
+            }
+            (Some(event), _) => Context::Event(Box::new(event.attributes()), Mode::Structured),
+            (None, Some(Came::Batch)) => Context::Opaque(Mode::Batch),
+            (None, Some(_)) => Context::Opaque(Mode::Structured),
+            (None, None) => Context::Plain,
+        };
+        let mut headers = HeaderMap::with_capacity(head.headers.len());
+        for (name, value) in &head.headers {
+            // What was a header when it was stored is one still.
+            if let (Ok(name), Some(value)) = (HeaderName::try_from(name), value.value()) {
+                headers.append(name, value);
+            }
+        }
+        Call {
+            event: Event { context, data: Body::from(self.data.clone()) },
+            head: Head {
+                method: Method::from_bytes(head.method.as_bytes()).unwrap_or(Method::POST),
+                uri: Uri::try_from(&head.uri).unwrap_or_default(),
+                headers,
+            },
+            function: head.function.as_str().into(),
+            ack: head.ack,
+            format: head.format,
+            deadline,
+            attempt: 1,
+            avoid: None,
+            identity: head.identity.as_ref().and_then(Hex::bytes).map(Identity),
+            upgrade: None,
+        }
+    }
+
+    /// The record's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(512 + self.data.len());
+        bytes.put_u8(VERSION);
+        bytes.put_u32(0);
+        let mut writer = bytes.writer();
+        // Texts and numbers alone: there is nothing in a head that JSON cannot say.
+        serde_json::to_writer(&mut writer, &self.head).unwrap_or_default();
+        let mut bytes = writer.into_inner();
+        let length = u32::try_from(bytes.len() - 5).unwrap_or(u32::MAX);
+        bytes[1..5].copy_from_slice(&length.to_be_bytes());
+        bytes.put_slice(&self.data);
+        bytes.freeze()
+    }
+
+    /// Reads a record. The data is a part of `bytes`, not a copy.
+    ///
+    /// # Errors
+    /// [`BadRecord`] if these are not the bytes of a record.
+    pub fn decode(bytes: &Bytes) -> Result<Self, BadRecord> {
+        let [version, a, b, c, d, ..] = bytes[..] else { return Err(BadRecord::Short) };
+        if version > VERSION || version == 0 {
+            return Err(BadRecord::Version(version));
+        }
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        let end = length.checked_add(5).filter(|end| *end <= bytes.len());
+        let end = end.ok_or(BadRecord::Short)?;
+        let head = serde_json::from_slice(&bytes[5..end])?;
+        Ok(Self { head, data: bytes.slice(end..) })
+    }
+}
+
+impl RecordHead {
+    /// The event's attributes; none for a plain request.
+    #[must_use]
+    pub fn event(&self) -> Option<&Told> {
+        self.event.as_deref()
+    }
+}
+
+impl Told {
+    fn of(event: &Attributes) -> Self {
+        let said = |value: &Value| match value {
+            Value::String(text) => Said::String(text.clone()),
+            Value::Integer(number) => Said::Integer(*number),
+            Value::Boolean(is) => Said::Boolean(*is),
+        };
+        let extensions = event.extensions.iter();
+        Self {
+            id: event.id.clone(),
+            source: event.source.clone(),
+            kind: event.kind.clone(),
+            subject: event.subject.clone(),
+            time: event.time.clone(),
+            datacontenttype: event.datacontenttype.clone(),
+            dataschema: event.dataschema.clone(),
+            extensions: extensions.map(|(name, value)| (name.clone(), said(value))).collect(),
+        }
+    }
+
+    /// The attributes as the rest of the program knows them.
+    #[must_use]
+    pub fn attributes(&self) -> Attributes {
+        let value = |said: &Said| match said {
+            Said::String(text) => Value::String(text.clone()),
+            Said::Integer(number) => Value::Integer(*number),
+            Said::Boolean(is) => Value::Boolean(*is),
+        };
+        let extensions = self.extensions.iter();
+        Attributes {
+            id: self.id.clone(),
+            source: self.source.clone(),
+            kind: self.kind.clone(),
+            subject: self.subject.clone(),
+            time: self.time.clone(),
+            datacontenttype: self.datacontenttype.clone(),
+            dataschema: self.dataschema.clone(),
+            extensions: extensions.map(|(name, said)| (name.clone(), value(said))).collect(),
+        }
+    }
+}
+
+impl Text {
+    fn of(value: &HeaderValue) -> Self {
+        use base64::{Engine as _, prelude::BASE64_STANDARD};
+        match str::from_utf8(value.as_bytes()) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Bytes { base64: BASE64_STANDARD.encode(value.as_bytes()) },
+        }
+    }
+
+    fn value(&self) -> Option<HeaderValue> {
+        use base64::{Engine as _, prelude::BASE64_STANDARD};
+        match self {
+            Self::Text(text) => HeaderValue::from_bytes(text.as_bytes()).ok(),
+            Self::Bytes { base64 } => {
+                HeaderValue::from_bytes(&BASE64_STANDARD.decode(base64).ok()?).ok()
+            }
+        }
+    }
+}
+
+impl Hex {
+    /// Writes bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut text = String::with_capacity(bytes.len() * 2);
+        for byte in bytes {
+            // Writing into a string cannot fail.
+            write!(text, "{byte:02x}").unwrap_or_default();
+        }
+        Self(text)
+    }
+
+    /// The 32 bytes of an identity.
+    #[must_use]
+    pub fn bytes(&self) -> Option<[u8; 32]> {
+        let mut all = [0; 32];
+        if self.0.len() != 64 || !self.0.is_ascii() {
+            return None;
+        }
+        for (at, byte) in all.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(self.0.get(2 * at..2 * at + 2)?, 16).ok()?;
+        }
+        Some(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call() -> Call {
+        let mut call = Call::new("/", Body::empty(), Instant::now());
+        call.head.uri = "/a?b=c".parse().unwrap();
+        for (name, value) in [
+            ("content-type", &b"text/plain"[..]),
+            ("x-odd", b"\xff"),
+            ("x-two", b"1"),
+            ("x-two", b"2"),
+            ("authorization", b"Bearer secret"),
+            ("cookie", b"a=secret"),
+        ] {
+            let value = HeaderValue::from_bytes(value).unwrap();
+            call.head.headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value);
+        }
+        let event = Attributes {
+            id: "1".to_owned(),
+            source: "/s".to_owned(),
+            kind: "t".to_owned(),
+            extensions: vec![
+                ("n".to_owned(), Value::Integer(7)),
+                ("b".to_owned(), Value::Boolean(true)),
+                ("s".to_owned(), Value::String("7".to_owned())),
+            ],
+            ..Attributes::default()
+        };
+        call.event.context = Context::Event(Box::new(event), Mode::Binary);
+        call.identity = Some(Identity([171; 32]));
+        call
+    }
+
+    fn stored(call: &Call) -> Record {
+        let data = Bytes::from_static(b"\0\xffdata");
+        Record::of(call, data, "r", "web", Ack::Replied)
+    }
+
+    #[test]
+    fn a_call_comes_back_as_it_was_but_for_credentials() {
+        let mut call = call();
+        let record = stored(&call);
+        let bytes = record.encode();
+        let back = Record::decode(&bytes).unwrap();
+        assert_eq!(back, record);
+        let again = back.call(call.deadline);
+        call.head.headers.remove("authorization");
+        call.head.headers.remove("cookie");
+        assert_eq!(again.head.headers, call.head.headers);
+        assert_eq!(again.head.uri, call.head.uri);
+        assert_eq!(again.head.method, call.head.method);
+        assert_eq!(again.identity, call.identity);
+        assert_eq!(again.event.attributes(), call.event.attributes());
+        assert_eq!(again.event.context.mode(), Some(Mode::Binary));
+        assert_eq!(again.event.data.whole().unwrap(), &b"\0\xffdata"[..]);
+    }
+
+    #[test]
+    fn no_credential_is_in_the_bytes() {
+        let bytes = stored(&call()).encode();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused_and_a_field_more_is_passed_over() {
+        let good = stored(&call()).encode();
+        for length in 0..5 {
+            assert!(matches!(Record::decode(&good.slice(..length)), Err(BadRecord::Short)));
+        }
+        assert!(matches!(Record::decode(&good.slice(..40)), Err(BadRecord::Short)));
+        let mut newer = BytesMut::from(&good[..]);
+        newer[0] = VERSION + 1;
+        assert!(matches!(Record::decode(&newer.freeze()), Err(BadRecord::Version(2))));
+        let head = br#"{"route":"r","target":"t","function":"f","accepted":1,"ack":"replied",
+            "format":"auto","method":"POST","uri":"/","later":true}"#;
+        let mut bytes = BytesMut::from(&[VERSION][..]);
+        bytes.put_u32(u32::try_from(head.len()).unwrap());
+        bytes.put_slice(head);
+        assert_eq!(&*Record::decode(&bytes.freeze()).unwrap().head.route, "r");
+    }
+}
