@@ -6,6 +6,7 @@
 //! says what came of it. Delivery itself is injected: nothing here knows a route or a socket.
 
 pub mod record;
+pub mod schedule;
 pub mod store;
 
 pub use record::Record;
