@@ -57,6 +57,8 @@ pub struct Next<L> {
     pub place: L,
     /// How often it was tried.
     pub attempts: u32,
+    /// How often in a row its target was held.
+    pub trouble: u32,
     /// A record before it with the same key was given up.
     pub after_poison: bool,
 }
@@ -116,6 +118,8 @@ struct Queue {
     /// How many may be claimed at once now: fewer after trouble.
     limit: usize,
     held_until: Option<Millis>,
+    /// How often in a row it was held.
+    trouble: u32,
     in_turn: bool,
     timer: Option<Millis>,
     records: u64,
@@ -128,6 +132,7 @@ impl Queue {
     fn well(&mut self) {
         self.limit = (self.limit * 2).clamp(1, self.at_once);
         self.held_until = None;
+        self.trouble = 0;
     }
 }
 
@@ -209,8 +214,10 @@ impl<L: Copy> Schedule<L> {
                 let after_poison =
                     slot.key != 0 && self.keys.poisoned(Key { target, hash: slot.key });
                 self.claimed_bytes += u64::from(slot.bytes);
-                all.push(Next { id, place: slot.place, attempts: slot.attempts, after_poison });
-                self.queues[target as usize].claimed += 1;
+                let Slot { place, attempts, .. } = *slot;
+                let queue = &mut self.queues[target as usize];
+                queue.claimed += 1;
+                all.push(Next { id, place, attempts, trouble: queue.trouble, after_poison });
             }
             self.settle(target, now);
         }
@@ -257,15 +264,17 @@ impl<L: Copy> Schedule<L> {
         Some(slot.place)
     }
 
-    /// The record was tried once more and is due again at `at`; with `hold` nothing is sent to its
-    /// target before that, and then one record alone.
-    pub fn again(&mut self, id: Id, at: Millis, hold: Option<Millis>) {
+    /// The record is due again at `at`, after one more try if it was `tried` at all; with `hold`
+    /// nothing is sent to its target before that, and then one record alone.
+    pub fn again(&mut self, id: Id, tried: bool, at: Millis, hold: Option<Millis>) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        slot.attempts += 1;
+        slot.attempts += u32::from(tried);
         slot.due = at;
         let queue = &mut self.queues[slot.target as usize];
         match hold {
             Some(hold) => {
+                // Those that were sent together have met the same trouble.
+                queue.trouble += u32::from(queue.held_until.is_none());
                 queue.held_until = queue.held_until.max(Some(hold));
                 queue.limit = 1;
             }
@@ -446,6 +455,7 @@ impl<L: Copy> Schedule<L> {
             at_once: AT_ONCE,
             limit: AT_ONCE,
             held_until: None,
+            trouble: 0,
             in_turn: false,
             timer: None,
             records: 0,

@@ -92,6 +92,8 @@ pub struct Claim {
     pub record: Record,
     /// How many tries there were before this one.
     pub attempts: u32,
+    /// How often in a row its target was in trouble ([`Then::Again`] with a hold).
+    pub trouble: u32,
 }
 
 /// What becomes of a record after a try that failed.
@@ -268,7 +270,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// The record was delivered, and is forgotten.
     fn done(&self, claim: Claim) -> BoxFuture<'_, ()>;
 
-    /// A try failed. A dead letter is safe before the record is forgotten.
+    /// A try failed, or (without an `attempt`) nothing was sent and no try is counted. A dead
+    /// letter is safe before the record is forgotten.
     fn fail(&self, claim: Claim, attempt: Option<Attempt>, then: Then) -> BoxFuture<'_, ()>;
 
     /// Gives claims back as if they had not been made.

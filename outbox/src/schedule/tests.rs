@@ -53,15 +53,21 @@ fn a_target_in_trouble_gets_one_record_after_its_hold_and_then_more_again() {
         insert(&mut schedule, id, "t", None);
     }
     assert_eq!(claim(&mut schedule, 1, 2), [0, 1]);
-    schedule.again(Id(0), Millis(50), Some(Millis(100)));
-    schedule.again(Id(1), Millis(60), Some(Millis(90)));
+    schedule.again(Id(0), true, Millis(50), Some(Millis(100)));
+    schedule.again(Id(1), true, Millis(60), Some(Millis(90)));
     assert!(claim(&mut schedule, 99, 100).is_empty(), "it is held");
     assert_eq!(schedule.next_due(), Some(Millis(100)));
-    assert_eq!(claim(&mut schedule, 100, 100), [2], "one that was never tried probes");
-    schedule.done(Id(2)).unwrap();
-    assert_eq!(claim(&mut schedule, 101, 100), [3, 4]);
-    schedule.done(Id(3)).unwrap();
-    assert_eq!(claim(&mut schedule, 102, 100).len(), 3);
+    let next = schedule.claim(Millis(100), 100);
+    assert_eq!(next.len(), 1);
+    assert_eq!((next[0].id, next[0].trouble), (Id(2), 1), "one that was never tried probes");
+    schedule.again(Id(2), false, Millis(200), Some(Millis(200)));
+    let next = schedule.claim(Millis(200), 100);
+    assert_eq!((next[0].id, next[0].attempts, next[0].trouble), (Id(3), 0, 2));
+    schedule.release(Id(3));
+    assert_eq!(claim(&mut schedule, 200, 100), [4]);
+    schedule.done(Id(4)).unwrap();
+    assert_eq!(claim(&mut schedule, 201, 100).len(), 2, "twice as many");
+    assert!(claim(&mut schedule, 202, 100).is_empty());
 }
 
 #[test]
@@ -70,7 +76,7 @@ fn a_record_that_fails_alone_holds_up_no_other() {
     insert(&mut schedule, 1, "t", None);
     insert(&mut schedule, 2, "t", None);
     assert_eq!(claim(&mut schedule, 1, 1), [1]);
-    schedule.again(Id(1), Millis(500), None);
+    schedule.again(Id(1), true, Millis(500), None);
     assert_eq!(claim(&mut schedule, 2, 10), [2]);
     assert_eq!(schedule.next_due(), Some(Millis(500)));
     assert_eq!(schedule.state(Id(1)), Some((State::Pending, Some(Millis(500)))));
@@ -86,7 +92,7 @@ fn one_key_is_delivered_one_at_a_time_in_order_and_others_keep_moving() {
     insert(&mut schedule, 3, "t", Some("b"));
     insert(&mut schedule, 4, "other", Some("a"));
     assert_eq!(claim(&mut schedule, 1, 10), [1, 4, 3]);
-    schedule.again(Id(1), Millis(100), None);
+    schedule.again(Id(1), true, Millis(100), None);
     assert!(claim(&mut schedule, 99, 10).is_empty(), "2 waits behind 1");
     assert_eq!(claim(&mut schedule, 100, 10), [1]);
     schedule.done(Id(1)).unwrap();
@@ -254,7 +260,7 @@ proptest! {
                 },
                 Step::Again(wait, hold) => if let Some(id) = claimed.pop() {
                     let at = now + u64::from(wait);
-                    schedule.again(Id(id), Millis(at), hold.then_some(Millis(at)));
+                    schedule.again(Id(id), true, Millis(at), hold.then_some(Millis(at)));
                     known.get_mut(&id).unwrap().2 = at;
                 },
                 Step::GiveUp => if let Some(id) = claimed.pop() {
