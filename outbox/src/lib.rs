@@ -5,10 +5,13 @@
 //! when each record is due and to whom; the worker takes those that are, has them delivered, and
 //! says what came of it. Delivery itself is injected: nothing here knows a route or a socket.
 
+pub mod delivery;
 pub mod memory;
+pub mod outcomes;
 pub mod record;
 pub mod schedule;
 pub mod store;
+pub mod worker;
 
 pub use record::Record;
 pub use store::{

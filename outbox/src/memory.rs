@@ -35,6 +35,7 @@ struct Inner {
     kept: BTreeMap<Id, Kept>,
     next: u64,
     dead: BTreeMap<Id, Dead>,
+    stopped: bool,
     closed: bool,
 }
 
@@ -172,8 +173,11 @@ impl Store for Memory {
                 let now = Millis::now();
                 let next = {
                     let mut inner = self.inner();
+                    if inner.stopped {
+                        return Vec::new();
+                    }
                     let claims = inner.claim(now, max);
-                    if inner.closed || !claims.is_empty() {
+                    if !claims.is_empty() {
                         return claims;
                     }
                     inner.schedule.next_due()
@@ -187,6 +191,10 @@ impl Store for Memory {
                 }
             }
         })
+    }
+
+    fn stop(&self) {
+        self.change(|inner| inner.stopped = true);
     }
 
     fn pace(&self, target: &str, at_once: usize) {
@@ -279,7 +287,7 @@ impl Store for Memory {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        self.change(|inner| inner.closed = true);
+        self.change(|inner| (inner.stopped, inner.closed) = (true, true));
         Box::pin(async {})
     }
 }

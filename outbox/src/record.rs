@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use schemas::{Ack, Attributes, Body, Call, Context, Event, Format, Head, Identity, Mode, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::Millis;
+use crate::{Millis, worker::Elsewhere};
 
 /// The version of the format that is written.
 pub const VERSION: u8 = 1;
@@ -246,6 +246,34 @@ impl Record {
         }
     }
 
+    /// The copy of this record, which was given up, for somebody else. It says where it was to go
+    /// and why it did not get there: an event in extension attributes, a plain request in headers.
+    #[must_use]
+    pub fn letter_to(&self, to: &Elsewhere, why: &str, class: &str, attempts: u32) -> Self {
+        let mut copy = self.clone();
+        let head = &mut copy.head;
+        let said = [
+            ("route", head.route.clone()),
+            ("target", head.target.clone()),
+            ("class", class.to_owned()),
+            ("reason", why.to_owned()),
+            ("attempts", attempts.to_string()),
+        ];
+        for (name, value) in said {
+            match &mut head.event {
+                Some(event) => event.say(&format!("gusset{name}"), Said::String(value)),
+                None => head.headers.push((format!("gusset-{name}"), Text::Text(value))),
+            }
+        }
+        head.target.clone_from(&to.target);
+        head.function.clone_from(&to.function);
+        (head.ack, head.format) = (to.ack, to.format);
+        head.accepted = Millis::now();
+        // It is another message, and not the one that the identity was given to.
+        (head.identity, head.order, head.token) = (None, None, None);
+        copy
+    }
+
     /// The record's bytes.
     #[must_use]
     pub fn encode(&self) -> Bytes {
@@ -304,6 +332,14 @@ impl Told {
             datacontenttype: event.datacontenttype.clone(),
             dataschema: event.dataschema.clone(),
             extensions: extensions.map(|(name, value)| (name.clone(), said(value))).collect(),
+        }
+    }
+
+    /// Sets an extension.
+    pub fn say(&mut self, name: &str, value: Said) {
+        match self.extensions.iter_mut().find(|(known, _)| known == name) {
+            Some((_, said)) => *said = value,
+            None => self.extensions.push((name.to_owned(), value)),
         }
     }
 

@@ -261,8 +261,13 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Waits for records that are due and claims up to `max` of them, in the order in which their
     /// targets come round. Of one target no more are claimed at once than [`Store::pace`] allows;
-    /// of one key of a target one, and the oldest first. Empty once the store is closed.
+    /// of one key of a target one, and the oldest first. Empty once the store is stopped or closed.
+    /// Not to be dropped before it is done: what it has claimed would stay claimed.
     fn claim(&self, max: usize) -> BoxFuture<'_, Vec<Claim>>;
+
+    /// Nothing is claimed any more: whoever waits for something to claim is told so. What was
+    /// claimed can still be brought to its end, and events are still stored.
+    fn stop(&self);
 
     /// How many records of a target may be claimed at once.
     fn pace(&self, target: &str, at_once: usize);
