@@ -29,4 +29,5 @@ mod reload;
 mod routing;
 mod soaking;
 mod startup;
+mod stored;
 mod webhook;

@@ -1,6 +1,6 @@
 //! The running gateway, as the admin API sees it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use admin::{
     Live,
@@ -12,7 +12,7 @@ use ingress::{Plane, Table, Upstream};
 use invokers::Tools;
 use schemas::{Fault, Job, Name, Record, Revealed, secret::NoSecret};
 
-use crate::{configuration::Configuration, follow, guards};
+use crate::{configuration::Configuration, follow, guards, outbox::Delivering};
 
 /// A data plane, and the configuration that it serves.
 #[derive(Debug)]
@@ -20,6 +20,10 @@ pub(crate) struct Running {
     pub(crate) plane: Arc<Plane>,
     pub(crate) configuration: Arc<Configuration>,
     pub(crate) tools: Tools,
+    /// What is stored, and who delivers it.
+    pub(crate) delivering: Arc<Delivering>,
+    /// Where relative paths start.
+    pub(crate) folder: PathBuf,
 }
 
 impl Live for Running {
@@ -68,7 +72,8 @@ impl Live for Running {
 
     fn metrics(&self) -> String {
         let guards = guards::metrics(&self.plane.table().registry);
-        self.plane.metrics() + &guards + &self.configuration.metrics()
+        let outbox = self.delivering.metrics();
+        self.plane.metrics() + &guards + &outbox + &self.configuration.metrics()
     }
 
     fn records(&self) -> Vec<Record> {

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use ::outbox::Outbox;
 use admin::Live as _;
 use ingress::{Plane, RecordFormat, Settings, config::Offer};
 use invokers::Tools;
@@ -17,6 +18,7 @@ use crate::{
     configuration::{Configuration, Start},
     descriptors,
     live::Running,
+    outbox::Delivering,
 };
 
 /// What a second signal ends the process with, as a shell would say it of SIGINT.
@@ -81,11 +83,19 @@ pub(crate) fn serve(
         records: service.records,
         connections: descriptors::connections(),
     };
-    let plane = Plane::start(Arc::clone(&start.table), service.tools.clone(), settings)
+    let outbox = Arc::new(Outbox::default());
+    let (table, folder) = (Arc::clone(&start.table), start.folder.clone());
+    let plane = Plane::start(Arc::clone(&table), service.tools.clone(), &outbox, settings)
         .map_err(|error| refuse(&error))?;
     let plane = Arc::new(plane);
+    let delivering = Arc::new(Delivering::new(outbox, Arc::clone(&plane)));
+    {
+        let _inside = control.enter();
+        delivering.open(&table, &folder).map_err(Stop::failed)?;
+    }
     let configuration = Arc::new(Configuration::new(Arc::clone(&plane), start, service.offer));
-    let running = Arc::new(Running { plane, configuration, tools: service.tools });
+    let tools = service.tools;
+    let running = Arc::new(Running { plane, configuration, tools, delivering, folder });
     if let Some(Err(why)) = running.token() {
         print::error(&format!("gusset: the admin API refuses everybody: its token: {why}"));
     }
@@ -104,6 +114,10 @@ pub(crate) fn serve(
     control.spawn(async move {
         loop {
             tokio::time::sleep(ROUND).await;
+            if let Err(why) = keeping.delivering.open(&keeping.plane.table(), &keeping.folder) {
+                print::error(&format!("gusset: {why}"));
+            }
+            keeping.delivering.keep();
             keeping.plane.sweep();
             keeping.plane.table().registry.sweep(policy::nanos(tokio::time::Instant::now()));
         }
@@ -124,8 +138,14 @@ async fn drain(running: &Running, within: Duration, stop: &mut Signals) -> Done 
     let plane = Arc::clone(&running.plane);
     print::error("gusset: stopping; what is under way may finish, a second signal ends it at once");
     let drained = tokio::task::spawn_blocking(move || plane.drain(within));
+    let all = async {
+        running.delivering.stop(within).await;
+        let cut_off = drained.await;
+        running.delivering.close().await;
+        cut_off
+    };
     tokio::select! {
-        cut_off = drained => match cut_off {
+        cut_off = all => match cut_off {
             Ok(0) => Ok(()),
             Ok(count) => {
                 print::error(&format!("gusset: {count} requests were cut off at the drain's end"));

@@ -102,7 +102,8 @@ fn ack_value(ack: Ack) -> HeaderValue {
     HeaderValue::from_static(ack.name())
 }
 
-fn accepted(receipt: &Receipt, event: Option<&About>) -> Answer {
+/// A 202 made of a receipt.
+pub(crate) fn accepted(receipt: &Receipt, event: Option<&About>) -> Answer {
     let said = Accepted {
         id: event.map(|event| event.id.as_str()),
         source: event.map(|event| event.source.as_str()),

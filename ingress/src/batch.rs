@@ -2,7 +2,10 @@
 //! anything is sent, so that a bad event in it costs nothing (CloudEvents HTTP binding, section
 //! 3.3, leaves the outcome to us).
 
+use std::sync::Arc;
+
 use futures_util::{StreamExt as _, stream};
+use outbox::Record;
 use policy::limiter::Taken;
 use schemas::{Ack, Attributes, Call, Class, Event, Fault, Receipt};
 use tokio::time::Instant;
@@ -13,20 +16,26 @@ use crate::{
     make::{self, Asked, Made},
     plane::View,
     rates,
-    recorder::Trace,
+    recorder::{Trace, series::SeriesId},
     routes::Chosen,
     steps::{self, Refused},
+    stored,
+    table::Stored,
 };
 
 /// Events of one batch that are under way at once.
 const AT_ONCE: usize = 64;
 
-/// One event of a batch, ready to be sent.
-struct Ready<'t> {
-    call: Call,
-    route: &'t Route,
-    target: &'t Destination,
+/// One event of a batch, ready.
+enum Ready<'t> {
+    /// To be sent.
+    Send { call: Box<Call>, route: &'t Route, target: &'t Destination },
+    /// To be stored: a record for each target.
+    Store { records: Vec<Record>, targets: &'t [Destination], rules: &'t Stored },
 }
+
+/// What has become of an event.
+type Outcome = Result<Box<Receipt>, Fault>;
 
 /// Sends each event to the route that `choose` finds for it, and answers with each one's receipt.
 /// Each counts for the rate limits, of which the request has taken for its first one already what
@@ -62,11 +71,19 @@ pub(crate) async fn serve<'t>(
         abouts.extend(about);
         ready.push(made);
     }
+    // What is stored is stored together, and before anything is sent: all of it or nothing.
+    let mut stored = store(view, &mut ready).await;
     // Each call is started in the order of the batch, and what one connection carries stays in it.
-    let outcomes: Vec<(Result<Box<Receipt>, Fault>, u32)> =
-        stream::iter(ready).map(|one| send(view, one)).buffered(AT_ONCE).collect().await;
+    let outcomes: Vec<(Outcome, u32)> = stream::iter(ready)
+        .map(|one| {
+            let outcome = if let Ready::Store { .. } = &one { stored.next() } else { None };
+            send(view, one, outcome)
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
     trace.record.attempts = outcomes.iter().map(|(_, attempts)| attempts).sum();
-    trace.record.ack = Some(Ack::Published);
+    trace.record.ack = outcomes.iter().find_map(|(outcome, _)| Some(outcome.as_ref().ok()?.ack));
     let outcomes: Vec<_> = outcomes.into_iter().map(|(outcome, _)| outcome).collect();
     if let Some(Err(fault)) = outcomes.iter().find(|outcome| outcome.is_err()) {
         trace.failed(fault);
@@ -93,15 +110,54 @@ fn prepare<'t>(
     };
     steps::fits(&event, route)?;
     rates::in_batch(&chosen, asked, attributes, paid, taken, trace)?;
+    if let Some(rules) = &route.stored {
+        note(trace, view.series(route), route, targets);
+        let data = event.data.whole().unwrap_or_default();
+        let ready = stored::records(view, &chosen, rules, targets, event, &data, asked.clone())?;
+        return Ok(Ready::Store { records: ready.records, targets, rules });
+    }
     let (target, series) = view.turn(route, targets);
     if target.ack == Ack::Replied {
         return Err(needs_async().into());
     }
-    trace.series = series;
-    trace.record.route = Some(std::sync::Arc::clone(&route.label));
-    trace.record.address = Some(std::sync::Arc::clone(&target.label));
+    note(trace, series, route, std::slice::from_ref(target));
     let Made { call, .. } = make::call(&chosen, target, event, asked.clone(), None)?;
-    Ok(Ready { call, route, target })
+    Ok(Ready::Send { call: Box::new(call), route, target })
+}
+
+fn note(trace: &mut Trace, series: SeriesId, route: &Route, targets: &[Destination]) {
+    trace.series = series;
+    trace.record.route = Some(Arc::clone(&route.label));
+    trace.record.address = targets.first().map(|target| Arc::clone(&target.label));
+}
+
+/// Stores what is to be stored of a batch in one go. Returns the outcome of each such event, in
+/// their order.
+async fn store(view: &View, ready: &mut [Ready<'_>]) -> std::vec::IntoIter<Outcome> {
+    let mut records = Vec::new();
+    let mut parts = Vec::new();
+    for one in ready {
+        if let Ready::Store { records: own, targets, rules } = one {
+            parts.push((own.len(), *targets, *rules));
+            records.append(own);
+        }
+    }
+    if parts.is_empty() {
+        return Vec::new().into_iter();
+    }
+    let outcomes: Vec<Outcome> = match view.outbox().put(records).await {
+        Ok(taken) => {
+            let mut taken = &*taken;
+            let each = parts.into_iter().map(|(count, targets, rules)| {
+                let (own, rest) = taken.split_at(count.min(taken.len()));
+                taken = rest;
+                Ok(Box::new(stored::receipt_of(view.outbox(), own, targets, rules)))
+            });
+            each.collect()
+        }
+        Err(error) => parts.iter().map(|_| Err(stored::not_stored(&error))).collect(),
+    };
+    outcomes.into_iter()
 }
 
 fn needs_async() -> Fault {
@@ -112,10 +168,19 @@ fn needs_async() -> Fault {
     .code("batch_needs_async")
 }
 
-async fn send(view: &View, one: Ready<'_>) -> (Result<Box<Receipt>, Fault>, u32) {
-    let lane = view.lane(&one.target.upstream);
+/// Sends one event, or says what has become of it if it was stored.
+async fn send(view: &View, one: Ready<'_>, stored: Option<Outcome>) -> (Outcome, u32) {
+    let (call, route, target) = match one {
+        Ready::Send { call, route, target } => (*call, route, target),
+        Ready::Store { .. } => {
+            let missing =
+                || Err(Fault::new(Class::Internal, "an event of a batch was passed over"));
+            return (stored.unwrap_or_else(missing), 0);
+        }
+    };
+    let lane = view.lane(&target.upstream);
     let send = async |call| lane.call(call).await;
-    let attempted = policy::attempt(&one.route.policy, &one.target.guards, one.call, send).await;
+    let attempted = policy::attempt(&route.policy, &target.guards, call, send).await;
     let outcome = attempted.result.and_then(|reply| {
         reply.receipt.ok_or_else(|| {
             Fault::new(Class::Internal, "a target that confirms gave no receipt").maybe()

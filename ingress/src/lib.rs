@@ -22,9 +22,10 @@ mod recorder;
 mod reply;
 pub mod routes;
 mod steps;
+mod stored;
 pub mod table;
 mod tunnel;
 mod values;
 
-pub use plane::{NotReplaced, Plane, RecordFormat, Settings};
+pub use plane::{Courier, NotReplaced, Plane, RecordFormat, Settings};
 pub use table::{Action, Admin, Destination, Listener, Route, Table, Upstream};

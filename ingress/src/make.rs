@@ -65,7 +65,10 @@ pub(crate) struct Made {
 
 /// Whether a target needs the events that a body holds, so that the body must be read.
 pub(crate) fn reads_events(target: &Destination) -> bool {
-    target.format != Format::Auto || names_event(&target.address.function)
+    // What is stored has a name, and is one event and not several.
+    target.format != Format::Auto
+        || target.ack == Ack::Stored
+        || names_event(&target.address.function)
 }
 
 /// Whether a target takes messages, not requests.
@@ -121,7 +124,7 @@ pub(crate) fn call(
     } else {
         None
     };
-    let identity = if target.upstream.target.deduplicates() {
+    let identity = if target.ack == Ack::Stored || target.upstream.target.deduplicates() {
         normalise::identity(route, &event.context, made.as_deref(), &asked.parts.headers)
     } else {
         None
@@ -198,7 +201,7 @@ pub(crate) fn call(
         event,
         head: Head { method, uri: uri.unwrap_or(came), headers },
         function,
-        ack: target.ack,
+        ack: target.asks,
         format: target.format,
         deadline: asked.arrived + timeout,
         attempt: 1,

@@ -27,6 +27,7 @@ pub fn status(class: Class) -> StatusCode {
         | Class::Unavailable
         | Class::NoResponders
         | Class::Throttled => StatusCode::SERVICE_UNAVAILABLE,
+        Class::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
         // What the upstream, or our own credentials, got wrong is never the caller's 401 or 403.
         Class::ConnectFailed
         | Class::UpstreamAuth
@@ -60,6 +61,7 @@ pub fn title(class: Class) -> &'static str {
         Class::UnsupportedMedia => "The format is not supported here",
         Class::RateLimited => "Too many requests",
         Class::Overloaded => "The gateway is overloaded",
+        Class::StorageFull => "The gateway's disk is full",
         Class::BreakerOpen => "The function's circuit breaker is open",
         Class::ConnectFailed => "The upstream cannot be reached",
         Class::Unavailable => "The upstream is unavailable",
@@ -86,6 +88,7 @@ pub fn retry(fault: &Fault) -> &'static str {
             Class::RequestTimeout
             | Class::RateLimited
             | Class::Overloaded
+            | Class::StorageFull
             | Class::BreakerOpen
             | Class::ConnectFailed
             | Class::Unavailable

@@ -22,7 +22,7 @@ use crate::{
     rates,
     recorder::Trace,
     routes::{Chosen, Door, Limits, Refusal, Seen},
-    tunnel,
+    stored, tunnel,
 };
 use schemas::cloudevents::webhook;
 
@@ -172,6 +172,11 @@ async fn steps(
     edge::enter(&mut asked, &view.table.trusted_proxies)?;
     trace.record.peer = Some(asked.origin.client);
 
+    if asked.parts.uri.path().starts_with(stored::PATH) {
+        let told = stored::ask(view.outbox(), &asked.parts.method, asked.parts.uri.path());
+        return Ok(Box::pin(told).await?.into());
+    }
+
     // 2. Match the head: the door.
     if let Some(answer) = handshake(view, peer, &asked) {
         return Ok(answer.into());
@@ -271,6 +276,13 @@ async fn steps(
     let Action::Forward(targets) = &chosen.route.action else {
         return Ok(answer_here(&chosen, &asked)?.into());
     };
+    if let Some(rules) = &chosen.route.stored {
+        let accepted = stored::accept(view, &chosen, rules, targets, event, asked, trace);
+        let answer = Box::pin(accepted)
+            .await
+            .map_err(|refused| Refused { fault: Box::new(of_body(*refused.fault)), ..refused })?;
+        return Ok(answer.into());
+    }
     let (target, series) = view.turn(chosen.route, targets);
     trace.series = series;
     trace.record.address = Some(Arc::clone(&target.label));
@@ -443,10 +455,10 @@ fn opaque(mode: Mode, body: Body, route: &Route, pace: &mut Option<Pace>) -> Eve
     Event { context: Context::Opaque(mode), data }
 }
 
-/// What is sent to a broker is read whole, so the event's limit holds for it.
+/// What is stored or sent to a broker is read whole, so the event's limit holds for it.
 fn body_limit(route: &Route, targets: &[Destination]) -> u64 {
     let event = route.policy.event_bytes_max as u64;
-    if targets.iter().any(make::takes_messages) {
+    if route.stored.is_some() || targets.iter().any(make::takes_messages) {
         event.min(route.policy.body_bytes_max)
     } else {
         route.policy.body_bytes_max

@@ -1,9 +1,15 @@
 //! The table: a whole configuration, checked and ready, behind one atomic pointer. Everything in
 //! it is immutable and shared by all cores.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use outbox::{delivery::Delivery, worker::Elsewhere};
 use policy::{GuardSettings, Guards, Policy, Registry, limiter::Limits};
 use regex::Regex;
 use schemas::{Ack, Address, Format, Name, Secret, Template};
@@ -29,6 +35,10 @@ pub struct Table {
     pub routes: Vec<Arc<Route>>,
     /// The same routes, made ready for matching.
     pub doors: routes::Doors,
+    /// The routes' places in the list, by name.
+    pub by_name: HashMap<Name, usize>,
+    /// Where events are kept that are accepted before they are delivered.
+    pub outbox: outbox::config::Settings,
     /// What the process knows of its upstreams and callers, from one table to the next.
     pub registry: Arc<Registry>,
 }
@@ -122,8 +132,27 @@ pub struct Route {
     pub forward_headers: Vec<HeaderName>,
     /// Which webhooks may deliver here; none: the handshake is like any other request.
     pub webhook: Option<schemas::cloudevents::webhook::Allowed>,
+    /// How its events are kept and delivered, if they are stored before the caller is told.
+    pub stored: Option<Box<Stored>>,
     /// Where it is written: file, line and column.
     pub place: String,
+}
+
+/// How a route's events are kept and delivered (`ack: stored`).
+#[derive(Debug)]
+pub struct Stored {
+    /// Whether every target gets the event (`to_all`), and not one by weight.
+    pub all: bool,
+    /// When it is tried again, and when it is given up.
+    pub delivery: Arc<Delivery>,
+    /// Where a copy of a dead letter goes.
+    pub dead_letter: Option<Arc<Elsewhere>>,
+    /// How long the caller waits for the answer before it is told where to ask.
+    pub wait: Option<Duration>,
+    /// The key whose events are delivered one at a time and in order.
+    pub order_by: Option<Template>,
+    /// The policy of one try: the route's, without its retries.
+    pub policy: Policy,
 }
 
 /// Which requests a route serves. All conditions must hold.
@@ -197,7 +226,8 @@ pub enum TypeMatch {
 /// What becomes of a request.
 #[derive(Debug)]
 pub enum Action {
-    /// It is sent to one of these by weight; never empty, weights not all 0.
+    /// It is sent to one of these by weight, or to all of them ([`Stored::all`]); never empty,
+    /// weights not all 0.
     Forward(Vec<Destination>),
     /// It is answered here.
     Respond {
@@ -244,6 +274,8 @@ pub struct Destination {
     pub reply_format: Format,
     /// What a caller is told.
     pub ack: Ack,
+    /// What the target is asked for: the same, but for what is stored first.
+    pub asks: Ack,
     /// The destination's own bound on the whole call, at most the route's.
     pub timeout: Option<Duration>,
 }
@@ -275,6 +307,21 @@ pub struct HeaderChanges {
     pub set: Vec<(HeaderName, Template)>,
     /// Put beside what is there.
     pub add: Vec<(HeaderName, Template)>,
+}
+
+impl Table {
+    /// The upstream of this name.
+    #[must_use]
+    pub fn upstream(&self, name: &str) -> Option<&Arc<Upstream>> {
+        let at = self.upstreams.binary_search_by(|one| one.name.as_str().cmp(name));
+        at.ok().map(|at| &self.upstreams[at])
+    }
+
+    /// The route of this name.
+    #[must_use]
+    pub fn route(&self, name: &str) -> Option<&Arc<Route>> {
+        self.routes.get(*self.by_name.get(name)?)
+    }
 }
 
 impl Upstream {

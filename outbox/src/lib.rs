@@ -5,7 +5,9 @@
 //! when each record is due and to whom; the worker takes those that are, has them delivered, and
 //! says what came of it. Delivery itself is injected: nothing here knows a route or a socket.
 
+pub mod config;
 pub mod delivery;
+pub mod handle;
 pub mod memory;
 pub mod outcomes;
 pub mod record;
@@ -13,6 +15,7 @@ pub mod schedule;
 pub mod store;
 pub mod worker;
 
+pub use handle::Outbox;
 pub use record::Record;
 pub use store::{
     Attempt, Claim, Filter, Held, Holds, Id, Letter, Millis, NotStored, Page, State, Store, Taken,

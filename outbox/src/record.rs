@@ -9,8 +9,11 @@ use std::{fmt::Write as _, time::Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
-use schemas::{Ack, Attributes, Body, Call, Context, Event, Format, Head, Identity, Mode, Value};
+use schemas::{
+    Ack, Attributes, Body, Call, Context, Event, Format, Head, Identity, Mode, Value, cloudevents,
+};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::{Millis, worker::Elsewhere};
 
@@ -211,7 +214,13 @@ impl Record {
     /// The call that delivers it.
     #[must_use]
     pub fn call(&self, deadline: Instant) -> Call {
-        let head = &self.head;
+        let marked;
+        let head = if self.head.after_poison || self.head.replay > 0 {
+            marked = self.head.marked();
+            &marked
+        } else {
+            &self.head
+        };
         let context = match (&head.event, head.mode) {
             (Some(event), Some(Came::Binary)) => {
                 Context::Event(Box::new(event.attributes()), Mode::Binary)
@@ -241,7 +250,7 @@ impl Record {
             deadline,
             attempt: 1,
             avoid: None,
-            identity: head.identity.as_ref().and_then(Hex::bytes).map(Identity),
+            identity: head.identity(),
             upgrade: None,
         }
     }
@@ -252,18 +261,14 @@ impl Record {
     pub fn letter_to(&self, to: &Elsewhere, why: &str, class: &str, attempts: u32) -> Self {
         let mut copy = self.clone();
         let head = &mut copy.head;
-        let said = [
+        for (name, value) in [
             ("route", head.route.clone()),
             ("target", head.target.clone()),
             ("class", class.to_owned()),
             ("reason", why.to_owned()),
             ("attempts", attempts.to_string()),
-        ];
-        for (name, value) in said {
-            match &mut head.event {
-                Some(event) => event.say(&format!("gusset{name}"), Said::String(value)),
-                None => head.headers.push((format!("gusset-{name}"), Text::Text(value))),
-            }
+        ] {
+            head.say(name, value);
         }
         head.target.clone_from(&to.target);
         head.function.clone_from(&to.function);
@@ -308,6 +313,50 @@ impl Record {
 }
 
 impl RecordHead {
+    /// Who the event is to a target that knows events again: a replay is another than the original.
+    #[must_use]
+    pub fn identity(&self) -> Option<Identity> {
+        let own = self.identity.as_ref().and_then(Hex::bytes)?;
+        if self.replay == 0 {
+            return Some(Identity(own));
+        }
+        let mut hash = Sha256::new();
+        hash.update(own);
+        hash.update(self.replay.to_be_bytes());
+        Some(Identity(hash.finalize().into()))
+    }
+
+    /// The same with what its target has to know of its way here.
+    fn marked(&self) -> Self {
+        let mut marked = self.clone();
+        if self.after_poison {
+            marked.say("afterpoison", "true".to_owned());
+        }
+        if self.replay > 0 {
+            marked.say("replay", self.replay.to_string());
+        }
+        marked
+    }
+
+    /// Says something to the target: of an event in the extension `gusset<name>`, of a plain request
+    /// in the header `gusset-<name>`.
+    fn say(&mut self, name: &str, value: String) {
+        let header = match &mut self.event {
+            Some(event) => {
+                event.say(&format!("gusset{name}"), Said::String(value.clone()));
+                // An event that goes on as it came has its attributes in headers.
+                if !self.headers.iter().any(|(name, _)| name == "ce-id") {
+                    return;
+                }
+                format!("ce-gusset{name}")
+            }
+            None => format!("gusset-{name}"),
+        };
+        self.headers.retain(|(known, _)| *known != header);
+        let value = cloudevents::encode_value(&value).into_owned();
+        self.headers.push((header, Text::Text(value)));
+    }
+
     /// The event's attributes; none for a plain request.
     #[must_use]
     pub fn event(&self) -> Option<&Told> {
@@ -467,6 +516,23 @@ mod tests {
         assert_eq!(again.event.attributes(), call.event.attributes());
         assert_eq!(again.event.context.mode(), Some(Mode::Binary));
         assert_eq!(again.event.data.whole().unwrap(), &b"\0\xffdata"[..]);
+    }
+
+    #[test]
+    fn a_replay_and_a_follower_of_poison_are_marked_and_a_replay_is_another_event() {
+        let mut record = stored(&call());
+        record.head.headers.push(("ce-id".to_owned(), Text::Text("1".to_owned())));
+        let plain = record.call(Instant::now());
+        assert_eq!(plain.identity, Some(Identity([171; 32])));
+        (record.head.after_poison, record.head.replay) = (true, 2);
+        let marked = record.call(Instant::now());
+        let event = marked.event.attributes().unwrap();
+        let said = |name: &str| event.extension(name).map(|value| value.text().into_owned());
+        assert_eq!(said("gussetafterpoison").as_deref(), Some("true"));
+        assert_eq!(said("gussetreplay").as_deref(), Some("2"));
+        assert_eq!(marked.head.headers["ce-gussetreplay"], "2");
+        assert_ne!(marked.identity, plain.identity);
+        assert_eq!(marked.event.data.whole(), plain.event.data.whole());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use schemas::Class;
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -108,6 +109,8 @@ async fn one(store: &dyn Store, deliver: &dyn Deliver, outcomes: &Outcomes, clai
         return;
     }
     match deliver.deliver(&claim.record).await {
+        // The gateway stops: whoever starts next finds the record as it was.
+        Err(Failure { class: Class::Cancelled, .. }) => store.release(claim),
         Ok(answer) => {
             deliver.tell(&claim, Told::Delivered);
             if let Some(token) = &claim.record.head.token {

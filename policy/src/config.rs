@@ -1,7 +1,6 @@
 //! The policy as it is written, and as it is lived by.
 
 mod guards;
-mod or_none;
 
 use std::{fmt, time::Duration};
 
@@ -9,10 +8,8 @@ use schemars::JsonSchema;
 use schemas::units::{Rate, Size, Span};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-pub use self::{
-    guards::{BreakerWritten, ConcurrencyWritten, GuardSettings, GuardsWritten},
-    or_none::OrNone,
-};
+pub use self::guards::{BreakerWritten, ConcurrencyWritten, GuardSettings, GuardsWritten};
+pub use schemas::OrNone;
 
 /// A policy as a configuration writes it. What is left out comes from the next wider one: the
 /// route's `policy`, then `use` in order, then the upstream, then `policies.default`.

@@ -159,6 +159,7 @@ fn outcome(result: &Result<Reply, Fault>) -> Outcome {
         | Class::UnsupportedMedia
         | Class::RateLimited
         | Class::Overloaded
+        | Class::StorageFull
         | Class::BreakerOpen
         | Class::Cancelled
         | Class::Internal => Outcome::Neither,

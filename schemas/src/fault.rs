@@ -54,6 +54,8 @@ pub enum Class {
     RateLimited,
     /// The gateway itself has no room now.
     Overloaded,
+    /// There is no room on the gateway's disk for what it would have to keep.
+    StorageFull,
     /// The circuit breaker of the function is open.
     BreakerOpen,
     /// No connection to the upstream could be made.
@@ -82,7 +84,7 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order of its definition.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -99,6 +101,7 @@ impl Class {
         Self::UnsupportedMedia,
         Self::RateLimited,
         Self::Overloaded,
+        Self::StorageFull,
         Self::BreakerOpen,
         Self::ConnectFailed,
         Self::Unavailable,
@@ -133,6 +136,7 @@ impl Class {
             Self::UnsupportedMedia => "unsupported_media",
             Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
+            Self::StorageFull => "storage_full",
             Self::BreakerOpen => "breaker_open",
             Self::ConnectFailed => "connect_failed",
             Self::Unavailable => "unavailable",

@@ -156,6 +156,7 @@ fn route(index: usize, matching: Match) -> Arc<Route> {
         set_event: Vec::new(),
         forward_headers: Vec::new(),
         webhook: None,
+        stored: None,
         place: String::new(),
     })
 }

@@ -22,7 +22,6 @@ const WORDS: &[(Place, &[&str])] = &[
     (
         Place::Top,
         &[
-            "outbox",
             "sources",
             "subscriptions",
             "archive",
@@ -36,22 +35,7 @@ const WORDS: &[(Place, &[&str])] = &[
     (Place::Listener, &["tls"]),
     (Place::Upstream, &["load_balancing", "health", "connections", "protocol"]),
     (Place::Nats, &["declare"]),
-    (
-        Place::Route,
-        &[
-            "to_all",
-            "delivery",
-            "dead_letter",
-            "wait",
-            "order_by",
-            "transform",
-            "cache",
-            "compression",
-            "mirror",
-            "archive",
-            "allow",
-        ],
-    ),
+    (Place::Route, &["transform", "cache", "compression", "mirror", "archive", "allow"]),
     (Place::Target, &["allow"]),
     (Place::Policy, &["authorize", "cors", "max_duration", "priority"]),
     (

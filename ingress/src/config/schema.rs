@@ -16,7 +16,7 @@ pub(super) struct Section {
 }
 
 /// The fields at the top of a file. The loader reads no others.
-pub(super) const SECTIONS: [Section; 8] = [
+pub(super) const SECTIONS: [Section; 9] = [
     Section {
         name: "version",
         about: "The version of this dialect. Must be 1.",
@@ -57,6 +57,11 @@ pub(super) const SECTIONS: [Section; 8] = [
         name: "routes",
         about: "Which requests become calls of which functions. Their order never matters.",
         schema: |schemas| Vec::<Route>::json_schema(schemas),
+    },
+    Section {
+        name: "outbox",
+        about: "Where events are kept that are accepted before they are delivered (`ack: stored`). Without it: in files in the folder data/outbox.",
+        schema: |schemas| schemas.subschema_for::<outbox::config::Written>(),
     },
     Section {
         name: "policies",

@@ -38,8 +38,8 @@ pub(super) struct AdminForm {
     pub(super) token: Option<Secret>,
 }
 
-/// One rule: which requests, and what becomes of them. It has exactly one of `to`, `respond` and
-/// `redirect`.
+/// One rule: which requests, and what becomes of them. It has exactly one of `to`, `to_all`,
+/// `respond` and `redirect`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Route {
@@ -50,6 +50,8 @@ pub(super) struct Route {
     pub(super) matching: Option<Match>,
     /// Where requests are sent: an address, or a list of targets that share them by weight.
     pub(super) to: Option<OneOrMany<Target>>,
+    /// Targets that each get every event, delivered on its own; with `ack: stored`.
+    pub(super) to_all: Option<Vec<Target>>,
     /// Answers here, without any target.
     pub(super) respond: Option<Respond>,
     /// Sends the caller elsewhere.
@@ -67,9 +69,19 @@ pub(super) struct Route {
     /// What becomes of the target's reply, by the same names. Default `auto`: as it came.
     pub(super) reply_format: Option<Format>,
     /// What an answer means: `replied`, the function's own answer; `published`, a broker has taken
-    /// the event. Default: as the target's kind does it.
-    #[schemars(with = "Option<AckBuilt>")]
+    /// the event; `stored`, it is on disk here and will be delivered or be a dead letter. Default:
+    /// as the target's kind does it, `stored` with `to_all`.
     pub(super) ack: Option<Ack>,
+    /// With `ack: stored`, how the event is delivered.
+    pub(super) delivery: Option<outbox::config::DeliveryWritten>,
+    /// With `ack: stored`, where a copy of an event goes that was given up.
+    pub(super) dead_letter: Option<TextOr<Address, LongAddress>>,
+    /// With `ack: stored`, how long the caller waits for the function's answer; after that it is
+    /// told where to ask for it.
+    pub(super) wait: Option<Span>,
+    /// With `ack: stored`, a text with placeholders: events for which it is the same are delivered
+    /// one at a time and in order. Without it no order is promised.
+    pub(super) order_by: Option<String>,
     /// Attributes that a plain request gets when it becomes an event, by attribute name.
     /// Placeholders may stand in each.
     pub(super) set_event: Option<BTreeMap<String, String>>,
@@ -254,14 +266,3 @@ pub(super) struct Redirect {
 #[derive(Clone, Debug, Default, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Embedded {}
-
-/// The levels of [`Ack`] that are built: what the schema offers.
-#[derive(JsonSchema)]
-#[schemars(rename = "Ack", rename_all = "lowercase")]
-#[expect(dead_code, reason = "only its schema is used")]
-enum AckBuilt {
-    /// The function's own answer.
-    Replied,
-    /// A broker or platform has taken the event.
-    Published,
-}

@@ -16,6 +16,7 @@ use std::{
 use bytes::BytesMut;
 use http::HeaderValue;
 use invokers::Tools;
+use outbox::Outbox;
 use policy::{Guards, permits::Share};
 use schemas::{Class, Fault, Job, Reply};
 use tokio::{
@@ -26,6 +27,7 @@ use tokio::{
 
 use super::{
     connection,
+    courier::{self, Parcel},
     gate::{Gate, ListenerId},
     view::View,
 };
@@ -49,6 +51,8 @@ pub(crate) enum Order {
     Serve(std::net::TcpStream, SocketAddr, ListenerId),
     /// Send this.
     Send(Box<Job>),
+    /// Deliver this, which was stored.
+    Deliver(Box<Parcel>),
     /// Serve from another table.
     Follow(Box<Follow>),
 }
@@ -104,6 +108,7 @@ pub(crate) struct Start {
     pub(crate) table: Arc<Table>,
     pub(crate) series: Arc<TableSeries>,
     pub(crate) tools: Tools,
+    pub(crate) outbox: Arc<Outbox>,
     pub(crate) listeners: Vec<Listen>,
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) cores: Arc<Cores>,
@@ -120,6 +125,8 @@ pub(crate) struct Core {
     cores: Arc<Cores>,
     /// Whether it drains: nothing is taken in any more.
     ends: Cell<bool>,
+    /// Stored events that it delivers now.
+    pub(super) delivering: Cell<usize>,
     ids: RefCell<Ids>,
 }
 
@@ -219,7 +226,8 @@ impl Core {
         }
         let Follow { table, series, listeners, done } = follow;
         let before = self.view();
-        let view = View::new(table, series, before.tools().clone(), Some(&before));
+        let (tools, outbox) = (before.tools().clone(), Arc::clone(before.outbox()));
+        let view = View::new(table, series, tools, outbox, Some(&before));
         drop(self.view.replace(Rc::new(view)));
         // A socket that this core cannot watch is one that the others have.
         let (ending, _) = self.listen(listeners);
@@ -300,14 +308,16 @@ pub(crate) fn run(start: Start, recorder: Recorder) -> io::Result<usize> {
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())?;
     let random = uuid::Uuid::new_v4().as_u64_pair().0;
-    let Start { index, table, series, tools, listeners, mut orders, cores, mut draining } = start;
+    let Start { index, table, series, tools, outbox, listeners, mut orders, cores, mut draining } =
+        start;
     let core = Rc::new(Core {
         index,
-        view: RefCell::new(Rc::new(View::new(table, series, tools, None))),
+        view: RefCell::new(Rc::new(View::new(table, series, tools, outbox, None))),
         listening: RefCell::default(),
         recorder: Rc::new(recorder),
         cores,
         ends: Cell::new(false),
+        delivering: Cell::new(0),
         ids: RefCell::new(Ids::new(random)),
     });
     let cut_off = runtime.block_on(async {
@@ -344,7 +354,8 @@ async fn finish(core: &Core, within: Duration) -> usize {
     let metrics = core.recorder.metrics();
     loop {
         let left = metrics.in_flight.get();
-        if (left == 0 && metrics.open.get() == 0) || Instant::now() >= until {
+        let done = left == 0 && metrics.open.get() == 0 && core.delivering.get() == 0;
+        if done || Instant::now() >= until {
             return usize::try_from(left).unwrap_or(usize::MAX);
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -387,6 +398,9 @@ fn obey(core: &Rc<Core>, order: Order) {
         Order::Send(job) => {
             let core = Rc::clone(core);
             drop(tokio::task::spawn_local(send(core, *job)));
+        }
+        Order::Deliver(parcel) => {
+            drop(tokio::task::spawn_local(courier::deliver(Rc::clone(core), *parcel)));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod connection;
 pub(crate) mod core;
+mod courier;
 mod flood;
 mod gate;
 mod http1;
@@ -9,6 +10,7 @@ mod listen;
 mod replace;
 mod view;
 
+pub use courier::Courier;
 pub use replace::NotReplaced;
 pub(crate) use view::View;
 
@@ -101,6 +103,7 @@ impl Plane {
     pub fn start(
         table: Arc<Table>,
         tools: invokers::Tools,
+        outbox: &Arc<outbox::Outbox>,
         settings: Settings,
     ) -> io::Result<Self> {
         let count = match settings.cores {
@@ -140,6 +143,7 @@ impl Plane {
                 table: Arc::clone(&table),
                 series: Arc::clone(&series),
                 tools: tools.clone(),
+                outbox: Arc::clone(outbox),
                 listeners,
                 orders,
                 cores: Arc::clone(&cores),
@@ -198,8 +202,17 @@ impl Plane {
         }
         match order {
             Order::Send(job) => Err(job),
-            Order::Serve(..) | Order::Follow(_) => Ok(()),
+            Order::Serve(..) | Order::Follow(_) | Order::Deliver(_) => Ok(()),
         }
+    }
+
+    /// Gives an order to the core that has the least to do, once it has room for it. False if the
+    /// cores are gone.
+    async fn order(&self, order: Order) -> bool {
+        let all = 0..self.cores.orders.len();
+        let least = all.min_by_key(|at| self.cores.open[*at].load(Relaxed));
+        let Some(least) = least else { return false };
+        self.cores.orders[least].send(order).await.is_ok()
     }
 
     /// All metrics, in the Prometheus text format 0.0.4.

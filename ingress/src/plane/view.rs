@@ -9,6 +9,7 @@ use std::{
 };
 
 use invokers::Tools;
+use outbox::Outbox;
 use schemas::Invoker;
 
 use crate::{
@@ -21,6 +22,7 @@ pub(crate) struct View {
     /// The table, shared by all cores.
     pub(crate) table: Arc<Table>,
     tools: Tools,
+    outbox: Arc<Outbox>,
     lanes: Box<[OnceCell<Rc<dyn Invoker>>]>,
     series: Arc<TableSeries>,
     /// For each route with several targets, each target's credit (see [`View::turn`]).
@@ -34,6 +36,7 @@ impl View {
         table: Arc<Table>,
         series: Arc<TableSeries>,
         tools: Tools,
+        outbox: Arc<Outbox>,
         before: Option<&Self>,
     ) -> Self {
         let known: HashMap<u64, &Rc<dyn Invoker>> = before.map_or_else(HashMap::new, Self::lanes);
@@ -52,7 +55,7 @@ impl View {
                 _ => Box::default(),
             })
             .collect();
-        Self { lanes, series, credits, table, tools }
+        Self { lanes, series, credits, table, tools, outbox }
     }
 
     /// The lanes that have been made, by their upstreams' digests.
@@ -64,6 +67,11 @@ impl View {
     /// The tools that lanes are made with.
     pub(crate) fn tools(&self) -> &Tools {
         &self.tools
+    }
+
+    /// Where events are kept that are accepted before they are delivered.
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
     }
 
     /// This core's lane to an upstream.

@@ -9,6 +9,7 @@ mod listeners;
 mod matching;
 mod policies;
 mod routes;
+mod stored;
 mod targets;
 mod templates;
 mod upstreams;
@@ -43,6 +44,7 @@ pub(super) fn table(
     let admin = listeners::admin(&sections, &listeners, report);
     let events_path = listeners::events_path(&sections, report);
     let trusted_proxies = listeners::trusted_proxies(&sections, report);
+    let outbox = stored::outbox(&sections, report);
     let (mut policies, guards) = policies::read(&sections, report);
     let mut upstreams = upstreams::read(&sections, offer, &guards, report);
     let routes = routes::read(
@@ -63,6 +65,8 @@ pub(super) fn table(
     lint::lint(&routes, &listeners, report);
     let upstreams = upstreams.finish()?;
     let routes: Option<Vec<_>> = routes.into_iter().map(|(route, _)| route).collect();
+    let routes = routes?;
+    let names = routes.iter().map(|route| route.name.clone());
     Some(Table {
         version: version(files),
         listeners,
@@ -70,8 +74,10 @@ pub(super) fn table(
         events_path: events_path?,
         trusted_proxies,
         upstreams,
-        routes: routes?,
+        by_name: names.zip(0..).collect(),
+        routes,
         doors,
+        outbox,
         registry: Arc::clone(&offer.registry),
     })
 }
@@ -110,7 +116,7 @@ fn gather<'a>(files: &[File], tops: &[Spot<'a>], report: &mut Report) -> Section
         }
     }
     check_version(files, tops, &sections, report);
-    for once in ["admin", "events_path", "trusted_proxies"] {
+    for once in ["admin", "events_path", "trusted_proxies", "outbox"] {
         if let Some([first, rest @ ..]) = sections.get(once).map(Vec::as_slice) {
             for again in rest {
                 twice(again, first, &format!("`{once}`"), report);

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use schemas::{Ack, Format, Template, cloudevents::webhook::Allowed};
+use schemas::{Format, Template, cloudevents::webhook::Allowed};
 
 use super::{
     Sections, answers, guards, headers, limits, matching, not_built, policies,
     policies::Policies,
+    stored,
     targets::{Common, takes_events},
     templates::Brings,
     twice,
@@ -72,8 +73,10 @@ fn one<'b>(
     report: &mut Report,
 ) -> Option<(schemas::Name, Option<Route>)> {
     not_built::refuse(spot, not_built::Place::Route, report);
-    for target in spot.field("to").items(report) {
-        not_built::refuse(&target, not_built::Place::Target, report);
+    for field in ["to", "to_all"] {
+        for target in spot.field(field).items(report) {
+            not_built::refuse(&target, not_built::Place::Target, report);
+        }
     }
     policies::refuse_not_built(&spot.field("policy"), report);
     guards::refuse(&spot.field("policy"), report);
@@ -92,13 +95,6 @@ fn one<'b>(
         around.policies,
         report,
     );
-    if written.ack == Some(Ack::Stored) {
-        report.error(
-            &spot.field("ack"),
-            "`ack: stored` is not built yet",
-            "write replied or published",
-        );
-    }
     let common = Common {
         route: &written,
         spot,
@@ -107,6 +103,7 @@ fn one<'b>(
         timeout: lived.policy.timeout,
     };
     let action = action(&common, around, report);
+    let stored = stored::of_route(&common, action.as_ref(), &lived.policy, around, report);
     let brings = Brings { event: brings.event || gets_events(action.as_ref()), ..brings };
     let headers = written.headers.as_ref().map_or_else(HeaderRules::default, |written| {
         headers::rules(written, &spot.field("headers"), &brings, report)
@@ -128,6 +125,7 @@ fn one<'b>(
         set_event,
         forward_headers,
         webhook,
+        stored,
         place: spot.place(),
     });
     Some((name, route))
@@ -155,35 +153,31 @@ fn slips(spot: &Spot<'_>, report: &mut Report) {
     }
 }
 
-/// What becomes of a request: exactly one of three.
+/// What a route may do with its requests.
+const ACTIONS: [&str; 4] = ["to", "to_all", "respond", "redirect"];
+const ONE_ACTION: &str = "write one of to, to_all, respond and redirect";
+
+/// What becomes of a request: exactly one of four.
 fn action(
     common: &Common<'_, '_>,
     around: &mut Around<'_, '_>,
     report: &mut Report,
 ) -> Option<Action> {
     let Common { route, spot, brings, .. } = common;
-    let actions: Vec<&str> =
-        ["to", "respond", "redirect"].into_iter().filter(|action| spot.has(action)).collect();
+    let actions: Vec<&str> = ACTIONS.into_iter().filter(|action| spot.has(action)).collect();
     match actions.as_slice() {
         [] => {
-            // `to_all` has been refused already.
-            if !spot.has("to_all") {
-                report.error(
-                    spot,
-                    "does nothing with its requests",
-                    "write one of to, respond and redirect",
-                );
-            }
+            report.error(spot, "does nothing with its requests", ONE_ACTION);
             return None;
         }
         [_] => {}
         [first, second, ..] => {
             let message = format!("`{second}` stands beside `{first}`");
-            report.error(&spot.key(second), message, "write one of to, respond and redirect");
+            report.error(&spot.key(second), message, ONE_ACTION);
             return None;
         }
     }
-    if !spot.has("to") {
+    if !spot.has("to") && !spot.has("to_all") {
         only_for_targets(spot, actions.first().copied().unwrap_or_default(), report);
     }
     if let Some(written) = &route.respond {
@@ -204,6 +198,10 @@ fn only_for_targets(spot: &Spot<'_>, action: &str, report: &mut Report) {
         "format",
         "reply_format",
         "ack",
+        "delivery",
+        "dead_letter",
+        "wait",
+        "order_by",
         "set_event",
         "forward_headers",
         "webhook",

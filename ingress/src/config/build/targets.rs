@@ -29,11 +29,11 @@ pub(super) struct Common<'a, 'b> {
 }
 
 /// A target whose address is known.
-struct Found<'a> {
-    upstream: Option<Arc<Upstream>>,
-    address: Address,
+pub(super) struct Found<'a> {
+    pub(super) upstream: Option<Arc<Upstream>>,
+    pub(super) address: Address,
     /// Where the address is written.
-    at: Spot<'a>,
+    pub(super) at: Spot<'a>,
 }
 
 impl Common<'_, '_> {
@@ -43,8 +43,11 @@ impl Common<'_, '_> {
         around: &mut Around<'_, '_>,
         report: &mut Report,
     ) -> Option<Vec<Destination>> {
-        let to = self.spot.field("to");
-        let written = self.route.to.as_ref()?.as_slice();
+        let (field, written) = match (&self.route.to_all, &self.route.to) {
+            (Some(all), _) => ("to_all", all.as_slice()),
+            (None, to) => ("to", to.as_ref()?.as_slice()),
+        };
+        let to = self.spot.field(field);
         let spots = to.items(report);
         if written.is_empty() {
             // A list of nothing but mistakes has been spoken of already.
@@ -94,7 +97,7 @@ impl Common<'_, '_> {
         // What is wrong with the address is no reason not to look at the rest.
         let upstream = found.as_ref().and_then(|found| found.upstream.clone());
         let before = report.problems.len();
-        let weight = weight(form, spot, report);
+        let weight = self.weight(form, spot, report);
         let headers = form.headers.as_ref().map(|written| (written, spot.field("headers")));
         let timeout = self.timeout(form, spot, report);
         let upstream = upstream?;
@@ -115,7 +118,7 @@ impl Common<'_, '_> {
             spot,
             report,
         );
-        let ack = self.ack(kind, report);
+        let (ack, asks) = self.ack(kind, report);
         let reply_format = self.reply_format(form, ack, spot, report);
         let headers = headers.map_or_else(HeaderRules::default, |(written, at)| {
             headers::rules(written, &at, &brings, report)
@@ -136,6 +139,7 @@ impl Common<'_, '_> {
             format,
             reply_format,
             ack,
+            asks,
             timeout,
             upstream,
         })
@@ -226,28 +230,57 @@ impl Common<'_, '_> {
             (None, Some(format)) => (format, self.spot.field("reply_format")),
             (None, None) => return Format::Auto,
         };
-        if ack != Ack::Replied {
+        if ack != Ack::Replied && self.route.wait.is_none() {
             let message = format!("there is no reply with `ack: {}`", ack.name());
             report.error(&at, message, "leave it out, or write `ack: replied`");
         }
         format
     }
 
-    /// What the caller is told, which is the whole route's.
-    fn ack(&self, kind: &Target, report: &mut Report) -> Ack {
+    /// What the caller is told, which is the whole route's, and what the target is asked for.
+    fn ack(&self, kind: &Target, report: &mut Report) -> (Ack, Ack) {
         let can = kind.acks();
         let default = can.first().copied().unwrap_or(Ack::Replied);
-        let ack = self.route.ack.unwrap_or(default);
-        if ack != Ack::Stored && !can.contains(&ack) {
-            let can: Vec<&str> = can.iter().map(|ack| ack.name()).collect();
+        let ack = match self.route.ack {
+            Some(ack) => ack,
+            None if self.route.to_all.is_some() => Ack::Stored,
+            None => default,
+        };
+        let asks = match ack {
+            // Who waits, waits for the function's own answer.
+            Ack::Stored if self.route.wait.is_some() => Ack::Replied,
+            Ack::Stored => default,
+            ack => ack,
+        };
+        if !can.contains(&asks) {
             let named = match kind {
                 Target::Nats(target) if target.jetstream() => "nats with jetstream",
                 kind => kind.kind(),
             };
-            let message = format!("kind {named} cannot answer `{}`", ack.name());
-            report.error(&self.spot.field("ack"), message, format!("write {}", can.join(" or ")));
+            if ack == Ack::Stored {
+                let message = format!("kind {named} has no answer that could be waited for");
+                report.error(&self.spot.key("wait"), message, "leave it out");
+            } else {
+                let message = format!("kind {named} cannot answer `{}`", ack.name());
+                let can: Vec<&str> = can.iter().map(|ack| ack.name()).chain(["stored"]).collect();
+                let remedy = format!("write {}", can.join(" or "));
+                report.error(&self.spot.field("ack"), message, remedy);
+            }
         }
-        ack
+        (ack, asks)
+    }
+
+    fn weight(&self, form: &TargetForm, spot: &Spot<'_>, report: &mut Report) -> u32 {
+        let weight = form.weight.unwrap_or(1);
+        if self.route.to_all.is_some() && form.weight.is_some() {
+            let message = "every target of `to_all` gets every event";
+            report.error(&spot.key("weight"), message, "leave it out");
+        }
+        if weight > WEIGHT_MAX {
+            let remedy = format!("write at most {WEIGHT_MAX}");
+            report.error(&spot.field("weight"), format!("{weight} is too large"), remedy);
+        }
+        weight
     }
 
     fn rewrite(
@@ -333,16 +366,7 @@ fn not_for(field: &str, kind: &Target, spot: &Spot<'_>, report: &mut Report) {
     report.error(&spot.key(field), message, "leave it out, or write it on the http target alone");
 }
 
-fn weight(form: &TargetForm, spot: &Spot<'_>, report: &mut Report) -> u32 {
-    let weight = form.weight.unwrap_or(1);
-    if weight > WEIGHT_MAX {
-        let remedy = format!("write at most {WEIGHT_MAX}");
-        report.error(&spot.field("weight"), format!("{weight} is too large"), remedy);
-    }
-    weight
-}
-
-fn short<'s>(
+pub(super) fn short<'s>(
     address: &Address,
     spot: &Spot<'s>,
     around: &mut Around<'_, '_>,
@@ -352,7 +376,7 @@ fn short<'s>(
     Some(Found { upstream, address: address.clone(), at: spot.clone() })
 }
 
-fn whole<'s>(
+pub(super) fn whole<'s>(
     long: &LongAddress,
     spot: &Spot<'s>,
     around: &mut Around<'_, '_>,

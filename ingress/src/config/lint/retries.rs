@@ -15,6 +15,10 @@ use crate::{
 /// multiplying an outage.
 pub(super) fn lint(route: &Route, spot: &Spot<'_>, report: &mut Report) {
     let Action::Forward(targets) = &route.action else { return };
+    // The outbox tries again by rules of its own.
+    if route.stored.is_some() {
+        return stored(route, spot, report);
+    }
     let policy = &route.policy;
     let retry = &policy.retry;
     if retry.attempts < 2 {
@@ -56,6 +60,17 @@ pub(super) fn lint(route: &Route, spot: &Spot<'_>, report: &mut Report) {
             Span(policy.timeout)
         );
         report.warn(&at, message, remedy(policy));
+    }
+}
+
+/// Says that nobody waits where retries are for somebody who does.
+fn stored(route: &Route, spot: &Spot<'_>, report: &mut Report) {
+    let own =
+        route.policy_from.iter().any(|(leaf, from)| leaf.starts_with("retry.") && from == "route");
+    if own {
+        let message =
+            format!("`{}` stores its events, and `retry` is for a caller who waits", route.name);
+        report.warn(&spot.below("policy.retry"), message, "write `delivery`");
     }
 }
 

@@ -48,8 +48,9 @@ fn what_the_schema_refuses_is_refused_by_the_loader() {
         "policies: { a: { rate_limit: [{ burst: 5 }] } }",
         "upstreams: { a: { kind: lambda } }",
         "upstreams: { A: { kind: http, url: http://127.0.0.1:1 } }",
-        "routes: [{ name: a, to_all: [a] }]",
-        "routes: [{ name: a, respond: {}, ack: stored }]",
+        "routes: [{ name: a, to_all: a }]",
+        "routes: [{ name: a, to: a, ack: kept }]",
+        "outbox: { kind: elsewhere }",
         "routes: [{ name: a, match: { method: GET }, respond: {} }]",
         "policies: { a: { auth: jwt } }",
     ] {

@@ -151,6 +151,7 @@ fn route(index: usize, rule: Rule) -> Route {
         set_event: Vec::new(),
         forward_headers: Vec::new(),
         webhook: None,
+        stored: None,
         place: String::new(),
     }
 }

