@@ -91,7 +91,7 @@ impl Caller {
 impl Here {
     fn new(path: &Path) -> Result<Self, Stop> {
         let (Loaded { table, .. }, folder) = files::load(path, &Offer::default())?;
-        let tools = Tools { secrets: Arc::new(Secrets::new(folder)) };
+        let tools = Tools { secrets: Arc::new(Secrets::new(folder)), outbox: Default::default() };
         Ok(Self { table, tools, lanes: RefCell::default() })
     }
 

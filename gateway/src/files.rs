@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use ingress::config::{self, File, Loaded, Offer, Problem};
@@ -64,7 +63,7 @@ pub(crate) fn load(path: &Path, offer: &Offer) -> Result<(Loaded, PathBuf), Stop
 /// The same for what is only looked at, never served: an upstream may be the bus in memory of
 /// `gusset dev`.
 pub(crate) fn load_any(path: &Path) -> Result<(Loaded, PathBuf), Stop> {
-    load(path, &Offer { embedded: Some(Arc::default()), ..Offer::default() })
+    load(path, &Offer::default())
 }
 
 /// Prints what is wrong with a configuration, a line for each.

@@ -27,8 +27,8 @@ pub(crate) async fn follow(
     tools: Tools,
 ) -> Result<Followed, Fault> {
     match &upstream.target {
-        Target::Embedded(bus) => {
-            let follower = bus.follow(&topic).map_err(|why| {
+        Target::Embedded(target) => {
+            let follower = target.bus.follow(&topic).map_err(|why| {
                 let class = match why {
                     NotFollowed::Topic => Class::BadRequest,
                     NotFollowed::Full => Class::Overloaded,
@@ -73,7 +73,7 @@ fn arrived(topic: String, message: Message) -> Arrived {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use invokers::embedded::Bus;
+    use invokers::embedded::{self, Bus};
     use schemas::secret::NoSecrets;
 
     use super::*;
@@ -88,8 +88,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_published_to_the_bus_in_memory_is_told() {
         let bus = Arc::new(Bus::default());
-        let tools = Tools { secrets: Arc::new(NoSecrets) };
-        let upstream = upstream(Target::Embedded(Arc::clone(&bus)));
+        let tools = Tools { secrets: Arc::new(NoSecrets), outbox: Default::default() };
+        let name = "bus".parse().unwrap();
+        let target = embedded::Target { name, bus: Arc::clone(&bus), sources: Box::default() };
+        let upstream = upstream(Target::Embedded(Arc::new(target)));
         let mut heard =
             follow(Arc::clone(&upstream), "a.*".to_owned(), tools.clone()).await.unwrap();
         let data = Bytes::from_static(b"hi");

@@ -9,7 +9,8 @@ use std::{
 };
 
 use ::outbox::{Outbox, Store, memory::Memory, worker};
-use ingress::{Courier, Plane, Table};
+use ingress::{Courier, Plane, Table, Upstream};
+use invokers::Target;
 use tokio::task::JoinHandle;
 
 use crate::cli::print;
@@ -24,13 +25,15 @@ pub(crate) struct Delivering {
 
 /// Whether a table stores anything.
 pub(crate) fn is_needed(table: &Table) -> bool {
-    table.routes.iter().any(|route| route.stored.is_some())
+    let topics = |upstream: &Arc<Upstream>| matches!(upstream.target, Target::Embedded(_));
+    table.routes.iter().any(|route| route.stored.is_some()) || table.upstreams.iter().any(topics)
 }
 
 impl Delivering {
     /// Nothing is open yet.
     pub(crate) fn new(outbox: Arc<Outbox>, plane: Arc<Plane>) -> Self {
-        Self { outbox, courier: Arc::new(Courier::new(plane)), working: Mutex::default() }
+        let courier = Arc::new(Courier::new(plane, Arc::clone(&outbox)));
+        Self { outbox, courier, working: Mutex::default() }
     }
 
     /// The outbox.
@@ -50,15 +53,16 @@ impl Delivering {
         let store = store(&table.outbox, folder)?;
         self.outbox.open(Arc::clone(&store));
         let deliver = Arc::clone(&self.courier) as Arc<dyn worker::Deliver>;
+        self.courier.follow(&*store);
         let run = worker::run(store, deliver, Arc::clone(&self.outbox.outcomes));
         *working = Some(tokio::spawn(run));
         Ok(())
     }
 
-    /// What is to be done now and then: events whose target has come back go on.
+    /// What is to be done now and then: a new table is followed.
     pub(crate) fn keep(&self) {
         if let Some(store) = self.outbox.store() {
-            self.courier.revive(&**store);
+            self.courier.follow(&**store);
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use ::outbox::Outbox;
 use admin::Live as _;
 use ingress::{Plane, RecordFormat, Settings, config::Offer};
 use invokers::Tools;
@@ -83,9 +82,9 @@ pub(crate) fn serve(
         records: service.records,
         connections: descriptors::connections(),
     };
-    let outbox = Arc::new(Outbox::default());
+    let outbox = Arc::clone(&service.tools.outbox);
     let (table, folder) = (Arc::clone(&start.table), start.folder.clone());
-    let plane = Plane::start(Arc::clone(&table), service.tools.clone(), &outbox, settings)
+    let plane = Plane::start(Arc::clone(&table), service.tools.clone(), settings)
         .map_err(|error| refuse(&error))?;
     let plane = Arc::new(plane);
     let delivering = Arc::new(Delivering::new(outbox, Arc::clone(&plane)));

@@ -19,7 +19,7 @@ use crate::{
     recorder::{Trace, series::SeriesId},
     routes::Chosen,
     steps::{self, Refused},
-    stored,
+    stored::{self, News},
     table::Stored,
 };
 
@@ -31,7 +31,7 @@ enum Ready<'t> {
     /// To be sent.
     Send { call: Box<Call>, route: &'t Route, target: &'t Destination },
     /// To be stored: a record for each target.
-    Store { records: Vec<Record>, targets: &'t [Destination], rules: &'t Stored },
+    Store { records: Vec<Record>, news: News, targets: &'t [Destination], rules: &'t Stored },
 }
 
 /// What has become of an event.
@@ -114,7 +114,8 @@ fn prepare<'t>(
         note(trace, view.series(route), route, targets);
         let data = event.data.whole().unwrap_or_default();
         let ready = stored::records(view, &chosen, rules, targets, event, &data, asked.clone())?;
-        return Ok(Ready::Store { records: ready.records, targets, rules });
+        let stored::Ready { records, news, .. } = ready;
+        return Ok(Ready::Store { records, news, targets, rules });
     }
     let (target, series) = view.turn(route, targets);
     if target.ack == Ack::Replied {
@@ -136,8 +137,10 @@ fn note(trace: &mut Trace, series: SeriesId, route: &Route, targets: &[Destinati
 async fn store(view: &View, ready: &mut [Ready<'_>]) -> std::vec::IntoIter<Outcome> {
     let mut records = Vec::new();
     let mut parts = Vec::new();
+    let mut news = News::new();
     for one in ready {
-        if let Ready::Store { records: own, targets, rules } = one {
+        if let Ready::Store { records: own, news: new, targets, rules } = one {
+            news.append(new);
             parts.push((own.len(), *targets, *rules));
             records.append(own);
         }
@@ -147,6 +150,7 @@ async fn store(view: &View, ready: &mut [Ready<'_>]) -> std::vec::IntoIter<Outco
     }
     let outcomes: Vec<Outcome> = match view.outbox().put(records).await {
         Ok(taken) => {
+            stored::announce(news).await;
             let mut taken = &*taken;
             let each = parts.into_iter().map(|(count, targets, rules)| {
                 let (own, rest) = taken.split_at(count.min(taken.len()));

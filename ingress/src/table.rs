@@ -37,6 +37,8 @@ pub struct Table {
     pub doors: routes::Doors,
     /// The routes' places in the list, by name.
     pub by_name: HashMap<Name, usize>,
+    /// What gives the events of topics to routes.
+    pub sources: BTreeMap<Name, Source>,
     /// Where events are kept that are accepted before they are delivered.
     pub outbox: outbox::config::Settings,
     /// What the process knows of its upstreams and callers, from one table to the next.
@@ -174,6 +176,17 @@ pub struct Match {
     pub event: Option<EventMatch>,
     /// Decides between routes of otherwise equal rank; the higher wins.
     pub priority: i32,
+    /// The source whose events it takes, instead of requests.
+    pub source: Option<Name>,
+}
+
+/// What gives the events of topics to routes.
+#[derive(Debug)]
+pub struct Source {
+    /// How many of its events are delivered at once.
+    pub at_once: usize,
+    /// The routes that take them.
+    pub doors: routes::Doors,
 }
 
 /// A route's path condition. An event route without one has the table's `events_path` as `Exact`.

@@ -1,13 +1,17 @@
-//! The bus in memory, for `gusset dev`: topics that keep nothing and say so.
+//! Topics in the gateway's own outbox. An event that is published to a topic is stored for each
+//! source that consumes it, and is heard by those who follow the topic now. What nobody consumes
+//! waits for a source.
 
 use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures_util::future::LocalBoxFuture;
-use schemas::{Ack, Call, Class, Fault, Guarantee, Invoker, Receipt, Reply, template::is_token};
+use outbox::{NotStored, Outbox, Record};
+use schemas::{Ack, Body, Call, Class, Fault, Invoker, Name, Receipt, Reply, template::is_token};
 use serde::Serialize;
 use tokio::sync::broadcast::{self, error::RecvError};
 
@@ -77,6 +81,13 @@ impl Bus {
         all.map(|(_, sender)| sender.send(Arc::clone(&published)).unwrap_or(0)).sum()
     }
 
+    /// Whether anybody follows a topic.
+    #[must_use]
+    pub fn is_followed(&self, topic: &str) -> bool {
+        let followed = self.followed();
+        followed.iter().any(|(pattern, sender)| sender.receiver_count() > 0 && fits(pattern, topic))
+    }
+
     /// Follows a topic from now on. `*` stands for one token, `>` at the end for one or more.
     ///
     /// # Errors
@@ -120,39 +131,113 @@ impl fmt::Debug for Bus {
     }
 }
 
-/// One core's way to the bus.
+/// An upstream of topics.
+#[derive(Debug)]
+pub struct Target {
+    /// The upstream's name.
+    pub name: Name,
+    /// Who follows its topics.
+    pub bus: Arc<Bus>,
+    /// Who consumes them.
+    pub sources: Box<[Source]>,
+}
+
+/// Who consumes some of the topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its name.
+    pub name: Name,
+    /// Which topics: one, or a pattern as it is followed.
+    pub topics: Box<str>,
+}
+
+/// What stands before the name of a source where a record's target does.
+pub const SOURCE: &str = "source:";
+
+impl Target {
+    /// Who consumes a topic.
+    pub fn sources_of<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a Source> {
+        self.sources.iter().filter(move |source| fits(&source.topics, topic))
+    }
+
+    /// The records of an event that is published to a topic, which is the record's function: one
+    /// for each source, or one that waits for a source.
+    #[must_use]
+    pub fn spread(&self, record: Record) -> Vec<Record> {
+        let mut all: Vec<Record> = self
+            .sources_of(&record.head.function)
+            .map(|source| {
+                let mut one = record.clone();
+                one.head.target = format!("{SOURCE}{}", source.name);
+                one
+            })
+            .collect();
+        if all.is_empty() {
+            all.push(record);
+        }
+        all
+    }
+
+    /// Lets those hear of an event who follow its topic, once it is stored. Says how many.
+    pub async fn announce(&self, topic: &str, call: &mut Call) -> usize {
+        if !self.bus.is_followed(topic) {
+            return 0;
+        }
+        // What cannot be shown is stored all the same.
+        match Message::of(call, usize::MAX).await {
+            Ok(message) => self.bus.publish(topic, message),
+            Err(_) => 0,
+        }
+    }
+}
+
+/// Whether this can be published to.
+#[must_use]
+pub fn is_topic(text: &str) -> bool {
+    text.split('.').all(is_token)
+}
+
+/// One core's way to the topics of an upstream, for calls that no route has stored already.
 #[derive(Debug)]
 pub struct Lane {
-    bus: Arc<Bus>,
+    target: Arc<Target>,
+    outbox: Arc<Outbox>,
 }
 
 impl Lane {
     /// Makes the lane.
     #[must_use]
-    pub fn new(bus: Arc<Bus>) -> Self {
-        Self { bus }
+    pub fn new(target: Arc<Target>, outbox: Arc<Outbox>) -> Self {
+        Self { target, outbox }
     }
 
     async fn publish(&self, mut call: Call) -> Result<Reply, Fault> {
-        if call.ack != Ack::Published {
-            return Err(Fault::new(Class::Internal, "the bus in memory can only publish"));
-        }
-        if !call.function.split('.').all(is_token) {
+        let topic = Arc::clone(&call.function);
+        if !is_topic(&topic) {
             return Err(Fault::new(
                 Class::BadRequest,
                 "this is not a topic that can be published to; write tokens with dots between them",
             ));
         }
-        let message = Message::of(&mut call, MESSAGE_BYTES_MAX).await?;
-        let followers = self.bus.publish(&call.function, message);
+        let data = std::mem::take(&mut call.event.data).collect(MESSAGE_BYTES_MAX).await;
+        let data = data.map_err(|error| {
+            Fault::new(Class::TooLarge, "the event is too large, or broke off").because(error)
+        })?;
+        call.event.data = Body::from(data.clone());
+        let address = format!("{}/{topic}", self.target.name);
+        let record = Record::of(&call, data, "", &address, Ack::Stored);
+        let taken = self.outbox.put(self.target.spread(record)).await;
+        let taken = taken.map_err(|error| not_stored(&error))?;
+        let followers = self.target.announce(&topic, &mut call).await;
         let receipt = [
-            ("topic".to_owned(), serde_json::Value::from(&*call.function)),
+            ("topic".to_owned(), serde_json::Value::from(&*topic)),
+            ("stored".to_owned(), taken.iter().map(|taken| taken.id.0).collect()),
             ("followers".to_owned(), followers.into()),
         ];
         Ok(Reply::published(Receipt {
-            ack: Ack::Published,
-            guarantee: Guarantee::None,
-            duplicate: false,
+            ack: Ack::Stored,
+            guarantee: self.outbox.guarantee(),
+            duplicate: taken.iter().all(|taken| taken.duplicate),
             receipt: receipt.into_iter().collect(),
         }))
     }
@@ -164,8 +249,51 @@ impl Invoker for Lane {
     }
 }
 
-/// Whether this can be followed: a topic in which `*` and a last `>` may stand for tokens.
-fn is_pattern(text: &str) -> bool {
+/// Why nothing was stored, for whoever publishes. Nothing was sent anywhere.
+#[must_use]
+pub fn not_stored(error: &NotStored) -> Fault {
+    let soon = Duration::from_secs(1);
+    let later = Duration::from_secs(10);
+    match error {
+        NotStored::Recovering => {
+            Fault::new(Class::Unavailable, "the outbox is being read after a start; come again")
+                .code("outbox_recovering")
+                .after(soon)
+        }
+        NotStored::TargetFull { target } => Fault::new(
+            Class::Overloaded,
+            format!("as many events wait for {target} as may; nothing was stored"),
+        )
+        .code("outbox_target_full")
+        .after(later),
+        NotStored::Full => Fault::new(Class::Overloaded, "the outbox is full; nothing was stored")
+            .code("outbox_full")
+            .after(later),
+        NotStored::DiskFull => {
+            Fault::new(Class::StorageFull, "the disk of the outbox is full; nothing was stored")
+                .code("disk_full")
+                .after(later)
+        }
+        NotStored::TooLarge { limit } => {
+            Fault::new(Class::TooLarge, format!("the event is larger than {limit} bytes"))
+        }
+        NotStored::Conflict => Fault::new(
+            Class::Unprocessable,
+            "this id was used before for an event with other data; nothing was stored",
+        )
+        .code("idempotency_conflict"),
+        NotStored::Broken(why) => {
+            Fault::new(Class::Unavailable, "the outbox cannot be written; nothing was stored")
+                .code("outbox_broken")
+                .after(later)
+                .because(why.to_string())
+        }
+    }
+}
+
+/// Whether this can be followed or consumed: a topic in which `*` and a last `>` may stand for tokens.
+#[must_use]
+pub fn is_pattern(text: &str) -> bool {
     let mut tokens = text.split('.').peekable();
     while let Some(token) = tokens.next() {
         let wild = token == "*" || (token == ">" && tokens.peek().is_none());
@@ -177,7 +305,8 @@ fn is_pattern(text: &str) -> bool {
 }
 
 /// Whether the topic is one of those that the pattern stands for.
-fn fits(pattern: &str, topic: &str) -> bool {
+#[must_use]
+pub fn fits(pattern: &str, topic: &str) -> bool {
     let mut topic = topic.split('.');
     for token in pattern.split('.') {
         match (token, topic.next()) {
@@ -256,20 +385,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_receipt_says_that_nothing_is_kept() {
+    async fn an_event_is_stored_for_each_source_of_its_topic_and_heard_by_followers() {
+        let outbox = Arc::new(Outbox::default());
+        outbox.open(Arc::new(outbox::memory::Memory::default()));
+        let source = |name: &str, topics: &str| Source {
+            name: name.parse().unwrap(),
+            topics: topics.into(),
+        };
         let bus = Arc::new(Bus::default());
-        let mut follower = bus.follow("t").unwrap();
-        let lane = Lane::new(Arc::clone(&bus));
-        let mut call = Call::new("t", Body::from(Bytes::from_static(b"hi")), Instant::now());
-        call.ack = Ack::Published;
-        let reply = lane.call(call).await.unwrap();
+        let mut follower = bus.follow("orders.>").unwrap();
+        let sources = [source("a", "orders.*"), source("b", "orders.made"), source("c", "other")];
+        let name = "local".parse().unwrap();
+        let target = Arc::new(Target { name, bus, sources: sources.into() });
+        let lane = Lane::new(target, Arc::clone(&outbox));
+        let call = |topic: &str| {
+            let mut call = Call::new(topic, Body::from(Bytes::from_static(b"hi")), Instant::now());
+            call.ack = Ack::Stored;
+            call
+        };
+        let reply = lane.call(call("orders.made")).await.unwrap();
+        let receipt = serde_json::to_value(reply.receipt.unwrap()).unwrap();
         assert_eq!(
-            serde_json::to_value(reply.receipt.unwrap()).unwrap(),
-            serde_json::json!({
-                "ack": "published", "guarantee": "none", "duplicate": false,
-                "receipt": {"topic": "t", "followers": 1}
-            })
+            (&receipt["ack"], &receipt["receipt"]["followers"]),
+            (&"stored".into(), &1.into())
         );
-        assert_eq!(heard(&mut follower).await, "t hi");
+        assert_eq!(heard(&mut follower).await, "orders.made hi");
+        lane.call(call("nobody")).await.unwrap();
+        let claims = outbox.store().unwrap().claim(10).await;
+        let mut targets: Vec<_> = claims.iter().map(|one| &*one.record.head.target).collect();
+        targets.sort_unstable();
+        assert_eq!(targets, ["local/nobody", "source:a", "source:b"]);
+        assert!(lane.call(call("a..b")).await.is_err());
     }
 }

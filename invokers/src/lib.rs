@@ -14,6 +14,7 @@ pub mod tls;
 
 use std::{fmt, rc::Rc, sync::Arc};
 
+use outbox::Outbox;
 use schemas::{Ack, Format, Grammar, Invoker, Reveal};
 
 /// A checked upstream of any kind. Adding a kind adds a variant, and the compiler names the arms.
@@ -23,8 +24,8 @@ pub enum Target {
     Http(Arc<http::Target>),
     /// A NATS server, core or JetStream.
     Nats(Arc<nats::Target>),
-    /// The bus in memory.
-    Embedded(Arc<embedded::Bus>),
+    /// Topics in the gateway's own outbox.
+    Embedded(Arc<embedded::Target>),
 }
 
 /// What a lane may use of the program around it.
@@ -32,6 +33,8 @@ pub enum Target {
 pub struct Tools {
     /// Reads secrets and certificates.
     pub secrets: Arc<dyn Reveal>,
+    /// Where events are kept that are accepted before they are delivered.
+    pub outbox: Arc<Outbox>,
 }
 
 impl fmt::Debug for Tools {
@@ -68,7 +71,7 @@ impl Target {
             Self::Http(_) => &[Ack::Replied],
             Self::Nats(target) if target.jetstream() => &[Ack::Published],
             Self::Nats(_) => &[Ack::Published, Ack::Replied],
-            Self::Embedded(_) => &[Ack::Published],
+            Self::Embedded(_) => &[Ack::Stored],
         }
     }
 
@@ -93,7 +96,9 @@ impl Target {
         match self {
             Self::Http(target) => Rc::new(http::Lane::new(target, tools)),
             Self::Nats(target) => Rc::new(nats::Lane::new(Arc::clone(target), tools.clone())),
-            Self::Embedded(bus) => Rc::new(embedded::Lane::new(Arc::clone(bus))),
+            Self::Embedded(target) => {
+                Rc::new(embedded::Lane::new(Arc::clone(target), Arc::clone(&tools.outbox)))
+            }
         }
     }
 }

@@ -21,14 +21,17 @@ const CLAIMS: usize = 64;
 
 /// How the worker delivers, which it does not know itself.
 pub trait Deliver: Send + Sync + 'static {
-    /// By which rules a record is delivered now. None if its target is gone.
-    fn rules(&self, head: &RecordHead) -> Option<Rules>;
+    /// By which rules a record is delivered now.
+    ///
+    /// # Errors
+    /// Why it cannot be, as a code such as `target_gone`: it is parked.
+    fn rules(&self, head: &RecordHead) -> Result<Rules, &'static str>;
 
     /// Sends a record once. With a token its answer is wanted.
     fn deliver<'a>(&'a self, record: &'a Record) -> BoxFuture<'a, Result<Answer, Failure>>;
 
     /// Says what became of a try, for logs and metrics.
-    fn tell(&self, claim: &Claim, told: Told<'_>);
+    fn tell(&self, claim: &Claim, became: Became<'_>);
 }
 
 /// By which rules a record is delivered.
@@ -55,15 +58,15 @@ pub struct Elsewhere {
 
 /// What became of a try.
 #[derive(Clone, Copy, Debug)]
-pub enum Told<'a> {
+pub enum Became<'a> {
     /// It was delivered.
     Delivered,
     /// It failed, and this becomes of it.
     Failed(&'a Failure, &'a Then),
     /// It was given up without a try: its time is up.
     TooOld,
-    /// Its target is gone.
-    Gone,
+    /// It waits for somebody, for this reason.
+    Parked(&'static str),
     /// The copy of a dead letter could not be stored, so that the letter is tried again.
     NoCopy(&'a NotStored),
 }
@@ -97,14 +100,17 @@ pub async fn run(store: Arc<dyn Store>, deliver: Arc<dyn Deliver>, outcomes: Arc
 }
 
 async fn one(store: &dyn Store, deliver: &dyn Deliver, outcomes: &Outcomes, claim: Claim) {
-    let Some(rules) = deliver.rules(&claim.record.head) else {
-        deliver.tell(&claim, Told::Gone);
-        store.fail(claim, None, Then::Parked { why: "target_gone".into() }).await;
-        return;
+    let rules = match deliver.rules(&claim.record.head) {
+        Ok(rules) => rules,
+        Err(why) => {
+            deliver.tell(&claim, Became::Parked(why));
+            store.fail(claim, None, Then::Parked { why: why.into() }).await;
+            return;
+        }
     };
     if rules.delivery.is_over(claim.record.head.accepted, Millis::now()) {
         let then = rules.delivery.too_old();
-        deliver.tell(&claim, Told::TooOld);
+        deliver.tell(&claim, Became::TooOld);
         end(store, deliver, outcomes, &rules, claim, None, then).await;
         return;
     }
@@ -112,7 +118,7 @@ async fn one(store: &dyn Store, deliver: &dyn Deliver, outcomes: &Outcomes, clai
         // The gateway stops: whoever starts next finds the record as it was.
         Err(Failure { class: Class::Cancelled, .. }) => store.release(claim),
         Ok(answer) => {
-            deliver.tell(&claim, Told::Delivered);
+            deliver.tell(&claim, Became::Delivered);
             if let Some(token) = &claim.record.head.token {
                 outcomes.tell(token, Outcome::Delivered(Arc::new(answer)));
             }
@@ -122,7 +128,7 @@ async fn one(store: &dyn Store, deliver: &dyn Deliver, outcomes: &Outcomes, clai
             let now = Millis::now();
             let accepted = claim.record.head.accepted;
             let then = rules.delivery.then(&failure, accepted, claim.attempts, claim.trouble, now);
-            deliver.tell(&claim, Told::Failed(&failure, &then));
+            deliver.tell(&claim, Became::Failed(&failure, &then));
             end(store, deliver, outcomes, &rules, claim, Some(failure), then).await;
         }
     }
@@ -149,7 +155,7 @@ async fn end(
             let attempts = claim.attempts + u32::from(attempt.is_some());
             let copy = claim.record.letter_to(to, why, class, attempts);
             if let Err(error) = store.put(vec![copy]).await {
-                deliver.tell(&claim, Told::NoCopy(&error));
+                deliver.tell(&claim, Became::NoCopy(&error));
                 let at = Millis::now().plus(std::time::Duration::from_secs(5));
                 store.fail(claim, attempt, Then::Again { at, hold: None }).await;
                 return;

@@ -78,7 +78,10 @@ pub(crate) fn run(args: &Args) -> Done {
     };
     let probed = match &loaded {
         Some(loaded) if args.live => {
-            let tools = Tools { secrets: std::sync::Arc::new(Secrets::new(&read.folder)) };
+            let tools = Tools {
+                secrets: std::sync::Arc::new(Secrets::new(&read.folder)),
+                outbox: Default::default(),
+            };
             block_on(probe::all(&loaded.table, &tools))?
         }
         _ => Vec::new(),

@@ -3,7 +3,6 @@
 use std::{fmt::Write as _, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use ingress::config::{File, Offer};
-use invokers::embedded::Bus;
 
 use super::run::Running;
 use crate::{
@@ -51,7 +50,7 @@ struct Samples {
 pub(crate) fn run(args: &Args) -> Done {
     let control = serve::control()?;
     let samples = control.block_on(Samples::start())?;
-    let offer = Offer { embedded: Some(Arc::new(Bus::default())), ..Offer::default() };
+    let offer = Offer::default();
     let start = match &args.config {
         Some(path) => Start::files(path, &offer, None)?,
         None => Start::built_in(args.file(&samples), &offer)?,
@@ -181,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_configuration_for_playing_loads_with_both_buses() {
-        let offer = Offer { embedded: Some(Arc::new(Bus::default())), ..Offer::default() };
+        let offer = Offer::default();
         for (line, kind) in
             [("gusset dev", "embedded"), ("gusset dev --nats nats://127.0.0.1:4222", "nats")]
         {

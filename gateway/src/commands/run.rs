@@ -85,7 +85,10 @@ pub(crate) fn run(args: &Args) -> Done {
 impl Running {
     /// A service that starts and runs so.
     pub(crate) fn service(&self, start: Start, offer: Offer) -> Service {
-        let tools = Tools { secrets: Arc::new(Secrets::new(start.folder.clone())) };
+        let tools = Tools {
+            secrets: Arc::new(Secrets::new(start.folder.clone())),
+            outbox: Default::default(),
+        };
         let records = match self.records {
             Records::Text => RecordFormat::Text,
             Records::Json => RecordFormat::Json,

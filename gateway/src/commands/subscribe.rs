@@ -79,7 +79,10 @@ pub(crate) fn run(args: &Args) -> Done {
                         "`{name}` is a bus in the memory of `gusset dev`; leave -c out to ask that"
                     )));
                 }
-                let tools = Tools { secrets: std::sync::Arc::new(Secrets::new(folder)) };
+                let tools = Tools {
+                    secrets: std::sync::Arc::new(Secrets::new(folder)),
+                    outbox: Default::default(),
+                };
                 let followed = follow::follow(upstream, topic.to_owned(), tools)
                     .await
                     .map_err(|fault| Stop::failed(fault.chain()))?;

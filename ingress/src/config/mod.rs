@@ -40,8 +40,8 @@ pub struct File {
 /// What the program around the gateway has to offer to a configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Offer {
-    /// The bus in memory for upstreams of kind embedded; only `gusset dev` has one.
-    pub embedded: Option<Arc<invokers::embedded::Bus>>,
+    /// Who follows the topics of upstreams of kind embedded.
+    pub embedded: Arc<invokers::embedded::Bus>,
     /// What the process knows of its upstreams and callers. Who loads one configuration after the
     /// other offers the same one each time, so that an edit does not forget it.
     pub registry: Arc<policy::Registry>,

@@ -21,16 +21,7 @@ pub(super) enum Place {
 const WORDS: &[(Place, &[&str])] = &[
     (
         Place::Top,
-        &[
-            "sources",
-            "subscriptions",
-            "archive",
-            "transform",
-            "cache",
-            "compression",
-            "mirror",
-            "order_by",
-        ],
+        &["subscriptions", "archive", "transform", "cache", "compression", "mirror", "order_by"],
     ),
     (Place::Listener, &["tls"]),
     (Place::Upstream, &["load_balancing", "health", "connections", "protocol"]),

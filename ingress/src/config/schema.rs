@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, js
 use schemas::Name;
 use serde_json::{Map, Value};
 
-use super::written::{Admin, Embedded, Listen, Route};
+use super::written::{Admin, Embedded, Listen, Route, Source};
 
 /// A field at the top of a file.
 pub(super) struct Section {
@@ -16,7 +16,7 @@ pub(super) struct Section {
 }
 
 /// The fields at the top of a file. The loader reads no others.
-pub(super) const SECTIONS: [Section; 9] = [
+pub(super) const SECTIONS: [Section; 10] = [
     Section {
         name: "version",
         about: "The version of this dialect. Must be 1.",
@@ -57,6 +57,11 @@ pub(super) const SECTIONS: [Section; 9] = [
         name: "routes",
         about: "Which requests become calls of which functions. Their order never matters.",
         schema: |schemas| Vec::<Route>::json_schema(schemas),
+    },
+    Section {
+        name: "sources",
+        about: "What consumes topics and gives their events to routes (`match.source`), by name.",
+        schema: |schemas| BTreeMap::<Name, Source>::json_schema(schemas),
     },
     Section {
         name: "outbox",

@@ -121,6 +121,9 @@ pub(super) struct Match {
     pub(super) event: Option<EventMatch>,
     /// Decides between routes that are otherwise equal; the higher wins. Default 0.
     pub(super) priority: Option<i32>,
+    /// The source whose events the route takes. It takes no requests then, and its only other
+    /// conditions are `event` and `priority`.
+    pub(super) source: Option<Name>,
 }
 
 /// A condition on a text: exactly one of its fields.
@@ -262,7 +265,18 @@ pub(super) struct Redirect {
     pub(super) status: Option<u16>,
 }
 
-/// An upstream of kind embedded: the bus in memory of `gusset dev`.
+/// Consumes topics and gives their events to the routes that name it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Source {
+    /// What it consumes: a topic of an upstream of kind embedded (`local/orders`), or a pattern of
+    /// topics (`local/orders.*`, `local/orders.>`).
+    pub(super) from: Address,
+    /// How many of its events are delivered at once, from 1 to 1024. Default 16.
+    pub(super) concurrency: Option<u32>,
+}
+
+/// An upstream of kind embedded: topics in the gateway's own outbox.
 #[derive(Clone, Debug, Default, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Embedded {}

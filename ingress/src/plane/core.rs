@@ -16,7 +16,6 @@ use std::{
 use bytes::BytesMut;
 use http::HeaderValue;
 use invokers::Tools;
-use outbox::Outbox;
 use policy::{Guards, permits::Share};
 use schemas::{Class, Fault, Job, Reply};
 use tokio::{
@@ -108,7 +107,6 @@ pub(crate) struct Start {
     pub(crate) table: Arc<Table>,
     pub(crate) series: Arc<TableSeries>,
     pub(crate) tools: Tools,
-    pub(crate) outbox: Arc<Outbox>,
     pub(crate) listeners: Vec<Listen>,
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) cores: Arc<Cores>,
@@ -226,8 +224,7 @@ impl Core {
         }
         let Follow { table, series, listeners, done } = follow;
         let before = self.view();
-        let (tools, outbox) = (before.tools().clone(), Arc::clone(before.outbox()));
-        let view = View::new(table, series, tools, outbox, Some(&before));
+        let view = View::new(table, series, before.tools().clone(), Some(&before));
         drop(self.view.replace(Rc::new(view)));
         // A socket that this core cannot watch is one that the others have.
         let (ending, _) = self.listen(listeners);
@@ -308,11 +305,10 @@ pub(crate) fn run(start: Start, recorder: Recorder) -> io::Result<usize> {
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())?;
     let random = uuid::Uuid::new_v4().as_u64_pair().0;
-    let Start { index, table, series, tools, outbox, listeners, mut orders, cores, mut draining } =
-        start;
+    let Start { index, table, series, tools, listeners, mut orders, cores, mut draining } = start;
     let core = Rc::new(Core {
         index,
-        view: RefCell::new(Rc::new(View::new(table, series, tools, outbox, None))),
+        view: RefCell::new(Rc::new(View::new(table, series, tools, None))),
         listening: RefCell::default(),
         recorder: Rc::new(recorder),
         cores,

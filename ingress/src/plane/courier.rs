@@ -11,12 +11,17 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use http::{HeaderMap, StatusCode};
+use invokers::{
+    Target,
+    embedded::{self, SOURCE},
+};
 use outbox::{
-    Claim, Record, Store, Then,
+    Claim, NotStored, Outbox, Record, Store, Then,
     delivery::{Delivery, Failure},
     outcomes::{ANSWER_MAX, Answer},
-    record::RecordHead,
-    worker::{Deliver, Rules, Told},
+    record::{RecordHead, Told},
+    worker::{Became, Deliver, Rules},
 };
 use policy::{Guards, Policy, permits::Share};
 use schemas::{Body, Call, Class, Fault, Ran, Reply};
@@ -26,7 +31,7 @@ use super::{
     Plane,
     core::{Core, Order},
 };
-use crate::{Action, Destination, Table, Upstream};
+use crate::{Action, Destination, Table, Upstream, stored::consumed};
 
 /// How much of an answer that nobody wants is read, so that its connection can be used again.
 const LEFTOVER_BYTES: usize = 64 << 10;
@@ -34,38 +39,84 @@ const LEFTOVER_BYTES: usize = 64 << 10;
 /// A stored event on its way.
 #[derive(Debug)]
 pub(crate) struct Parcel {
-    /// The route that accepted it.
-    route: Box<str>,
-    /// The target's address as it is written.
-    target: Box<str>,
+    to: To,
     call: Call,
     /// Whether somebody wants the answer.
     wanted: bool,
     told: oneshot::Sender<Result<Answer, Failure>>,
 }
 
+/// Where a stored event goes.
+#[derive(Debug)]
+enum To {
+    /// To a target of the route that has stored it.
+    Target {
+        /// The route.
+        route: Box<str>,
+        /// The target's address as it is written.
+        target: Box<str>,
+    },
+    /// To the route that takes the events of a source.
+    Source(Box<str>),
+}
+
 /// Delivers stored events through a plane, by the rules of the table that it serves from now.
 #[derive(Debug)]
 pub struct Courier {
     plane: Arc<Plane>,
+    outbox: Arc<Outbox>,
     counts: Mutex<BTreeMap<(String, &'static str), u64>>,
+    /// The version of the table by which what was parked was looked at last.
+    revived: Mutex<String>,
 }
 
 impl Courier {
     /// Delivers through this plane.
     #[must_use]
-    pub fn new(plane: Arc<Plane>) -> Self {
-        Self { plane, counts: Mutex::default() }
+    pub fn new(plane: Arc<Plane>, outbox: Arc<Outbox>) -> Self {
+        Self { plane, outbox, counts: Mutex::default(), revived: Mutex::default() }
     }
 
-    /// Lets events go on whose target was gone and is there again.
-    pub fn revive(&self, store: &dyn Store) {
+    /// Follows a table that is new: events go on whose target was gone and is there again, and
+    /// sources are given as many at once as they may have.
+    pub fn follow(&self, store: &dyn Store) {
         let table = self.plane.table();
+        {
+            let mut revived = self.revived.lock().unwrap_or_else(PoisonError::into_inner);
+            if *revived == table.version {
+                return;
+            }
+            revived.clone_from(&table.version);
+        }
+        for (name, source) in &table.sources {
+            store.pace(&format!("{SOURCE}{name}"), source.at_once);
+        }
         for held in store.holds().targets {
-            if held.parked > 0 && upstream(&table, &held.target).is_some() {
+            if held.parked > 0 && is_there(&table, &held.target) {
                 store.unpark(&held.target);
             }
         }
+    }
+
+    /// Stores an event of a topic for each source that there is now, and so has delivered it.
+    async fn spread(
+        &self,
+        topics: Arc<embedded::Target>,
+        record: &Record,
+    ) -> Result<Answer, Failure> {
+        let taken = self.outbox.put(topics.spread(record.clone())).await;
+        let result = match taken {
+            // One that repeats another has been delivered by it.
+            Ok(_) | Err(NotStored::Conflict) => {
+                return Ok(Answer {
+                    status: StatusCode::ACCEPTED,
+                    headers: HeaderMap::new(),
+                    body: None,
+                });
+            }
+            Err(error) => Err(embedded::not_stored(&error)),
+        };
+        Err(failure(&result))
     }
 
     /// What was delivered and what was not, in the Prometheus text format 0.0.4.
@@ -89,11 +140,25 @@ impl Courier {
 }
 
 impl Deliver for Courier {
-    fn rules(&self, head: &RecordHead) -> Option<Rules> {
+    fn rules(&self, head: &RecordHead) -> Result<Rules, &'static str> {
         let table = self.plane.table();
-        upstream(&table, &head.target)?;
-        let stored = table.route(&head.route).and_then(|route| route.stored.as_ref());
-        Some(match stored {
+        if !is_there(&table, &head.target) {
+            return Err("target_gone");
+        }
+        let route = match head.target.strip_prefix(SOURCE) {
+            Some(name) => table.sources.get(name).and_then(|source| {
+                let event = head.event().map(Told::attributes);
+                Some(Arc::clone(consumed::choose(source, event.as_ref())?.route))
+            }),
+            None => table.route(&head.route).cloned(),
+        };
+        if let Some(topics) = topics(&table, &head.target)
+            && topics.sources_of(&head.function).next().is_none()
+        {
+            return Err("no_source");
+        }
+        let stored = route.as_ref().and_then(|route| route.stored.as_ref());
+        Ok(match stored {
             Some(stored) => Rules {
                 delivery: Arc::clone(&stored.delivery),
                 dead_letter: stored.dead_letter.clone(),
@@ -104,10 +169,19 @@ impl Deliver for Courier {
     }
 
     fn deliver<'a>(&'a self, record: &'a Record) -> BoxFuture<'a, Result<Answer, Failure>> {
+        if let Some(topics) = topics(&self.plane.table(), &record.head.target) {
+            return Box::pin(self.spread(topics, record));
+        }
         let (told, answer) = oneshot::channel();
+        let to = match record.head.target.strip_prefix(SOURCE) {
+            Some(source) => To::Source(source.into()),
+            None => To::Target {
+                route: record.head.route.as_str().into(),
+                target: record.head.target.as_str().into(),
+            },
+        };
         let parcel = Parcel {
-            route: record.head.route.as_str().into(),
-            target: record.head.target.as_str().into(),
+            to,
             // Its time begins on the core.
             call: record.call(Instant::now()),
             wanted: record.head.token.is_some(),
@@ -121,16 +195,32 @@ impl Deliver for Courier {
         })
     }
 
-    fn tell(&self, claim: &Claim, told: Told<'_>) {
-        let outcome = match told {
-            Told::Delivered => "delivered",
-            Told::Failed(_, Then::Dead { .. }) | Told::TooOld => "dead",
-            Told::Failed(..) => "failed",
-            Told::Gone => "parked",
-            Told::NoCopy(_) => "no_copy",
+    fn tell(&self, claim: &Claim, became: Became<'_>) {
+        let outcome = match became {
+            Became::Delivered => "delivered",
+            Became::Failed(_, Then::Dead { .. }) | Became::TooOld => "dead",
+            Became::Failed(..) => "failed",
+            Became::Parked(_) => "parked",
+            Became::NoCopy(_) => "no_copy",
         };
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry((claim.record.head.target.clone(), outcome)).or_default() += 1;
+    }
+}
+
+/// Whether a record's target is in the table.
+fn is_there(table: &Table, target: &str) -> bool {
+    match target.strip_prefix(SOURCE) {
+        Some(source) => table.sources.contains_key(source),
+        None => upstream(table, target).is_some(),
+    }
+}
+
+/// The topics of an address, if it is one of an upstream that has them here.
+fn topics(table: &Table, address: &str) -> Option<Arc<embedded::Target>> {
+    match &upstream(table, address)?.target {
+        Target::Embedded(topics) => Some(Arc::clone(topics)),
+        Target::Http(_) | Target::Nats(_) => None,
     }
 }
 
@@ -153,7 +243,12 @@ fn stopped(ran: Ran) -> Failure {
 /// Delivers a parcel from this core and says what came of it.
 pub(super) async fn deliver(core: Rc<Core>, parcel: Parcel) {
     core.delivering.set(core.delivering.get() + 1);
-    let told = send(&core, &parcel.route, &parcel.target, parcel.call, parcel.wanted).await;
+    let told = match parcel.to {
+        To::Target { route, target } => {
+            send(&core, &route, &target, parcel.call, parcel.wanted).await
+        }
+        To::Source(source) => consume(&core, &source, parcel.call).await,
+    };
     core.delivering.set(core.delivering.get() - 1);
     // The worker has gone only if the process ends.
     parcel.told.send(told).ok();
@@ -197,13 +292,29 @@ async fn send(
     let lane = view.lane(upstream);
     let send = async |call| lane.call(call).await;
     let attempted = policy::attempt(policy, &guards, call, send).await;
-    if let Some(failure) = Failure::of(&attempted.result) {
-        if let Ok(reply) = attempted.result {
+    finish(attempted.result, policy, wanted).await
+}
+
+/// Gives an event of a source to the route that takes it.
+async fn consume(core: &Core, source: &str, call: Call) -> Result<Answer, Failure> {
+    let view = core.view();
+    let consumed = consumed::consume(&view, source, call, core.next_id()).await;
+    finish(consumed.result, &consumed.policy, false).await
+}
+
+/// What came of a try; the answer is kept if it is wanted.
+async fn finish(
+    result: Result<Reply, Fault>,
+    policy: &Policy,
+    wanted: bool,
+) -> Result<Answer, Failure> {
+    if let Some(failure) = Failure::of(&result) {
+        if let Ok(reply) = result {
             drain(reply.data, policy).await;
         }
         return Err(failure);
     }
-    let Ok(Reply { mut head, data, receipt, .. }) = attempted.result else {
+    let Ok(Reply { mut head, data, receipt, .. }) = result else {
         return Err(stopped(Ran::Maybe));
     };
     if !wanted {

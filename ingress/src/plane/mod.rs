@@ -103,7 +103,6 @@ impl Plane {
     pub fn start(
         table: Arc<Table>,
         tools: invokers::Tools,
-        outbox: &Arc<outbox::Outbox>,
         settings: Settings,
     ) -> io::Result<Self> {
         let count = match settings.cores {
@@ -143,7 +142,6 @@ impl Plane {
                 table: Arc::clone(&table),
                 series: Arc::clone(&series),
                 tools: tools.clone(),
-                outbox: Arc::clone(outbox),
                 listeners,
                 orders,
                 cores: Arc::clone(&cores),

@@ -22,7 +22,6 @@ pub(crate) struct View {
     /// The table, shared by all cores.
     pub(crate) table: Arc<Table>,
     tools: Tools,
-    outbox: Arc<Outbox>,
     lanes: Box<[OnceCell<Rc<dyn Invoker>>]>,
     series: Arc<TableSeries>,
     /// For each route with several targets, each target's credit (see [`View::turn`]).
@@ -36,7 +35,6 @@ impl View {
         table: Arc<Table>,
         series: Arc<TableSeries>,
         tools: Tools,
-        outbox: Arc<Outbox>,
         before: Option<&Self>,
     ) -> Self {
         let known: HashMap<u64, &Rc<dyn Invoker>> = before.map_or_else(HashMap::new, Self::lanes);
@@ -55,7 +53,7 @@ impl View {
                 _ => Box::default(),
             })
             .collect();
-        Self { lanes, series, credits, table, tools, outbox }
+        Self { lanes, series, credits, table, tools }
     }
 
     /// The lanes that have been made, by their upstreams' digests.
@@ -71,7 +69,7 @@ impl View {
 
     /// Where events are kept that are accepted before they are delivered.
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
-        &self.outbox
+        &self.tools.outbox
     }
 
     /// This core's lane to an upstream.

@@ -2,6 +2,7 @@
 //! for each target, is written and synced, and the answer is a receipt; or, where the route waits,
 //! the function's own answer if it comes in time.
 
+pub(crate) mod consumed;
 mod outcome;
 mod receipt;
 
@@ -9,11 +10,12 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use invokers::{Target, embedded};
 use outbox::{
-    NotStored, Record,
+    Record,
     outcomes::{Answer as Kept, Outcome},
 };
-use schemas::{Ack, Body, Class, Event, Fault, Format, Grammar};
+use schemas::{Ack, Body, Call, Class, Event, Fault, Format, Grammar};
 
 pub(crate) use self::{
     outcome::{PATH, ask},
@@ -31,6 +33,7 @@ use crate::{
     table::Stored,
     values,
 };
+pub(crate) use invokers::embedded::not_stored;
 
 /// What is stored of one event.
 pub(crate) struct Ready {
@@ -38,6 +41,19 @@ pub(crate) struct Ready {
     pub(crate) records: Vec<Record>,
     /// The event, for the answer.
     pub(crate) about: Option<About>,
+    /// What those are told who follow a topic, once it is stored.
+    pub(crate) news: News,
+}
+
+/// Events of topics that somebody follows.
+pub(crate) type News = Vec<(Arc<embedded::Target>, Call)>;
+
+/// Lets those hear of events who follow their topics. The events are stored.
+pub(crate) async fn announce(news: News) {
+    for (topics, mut call) in news {
+        let topic = Arc::clone(&call.function);
+        topics.announce(&topic, &mut call).await;
+    }
 }
 
 /// Stores an event and answers with what has happened.
@@ -59,7 +75,8 @@ pub(crate) async fn accept(
     let Event { context, data } = event;
     let data = data.collect(limit).await.map_err(|error| decode::broken(error, "the event"))?;
     let event = Event { context, data: Body::from(data.clone()) };
-    let Ready { mut records, about } = records(view, chosen, rules, targets, event, &data, asked)?;
+    let made = records(view, chosen, rules, targets, event, &data, asked)?;
+    let Ready { mut records, about, news } = made;
     let waits = match (&mut *records, patience) {
         ([record], Some(patience)) => {
             let token = uuid::Uuid::new_v4().simple().to_string();
@@ -85,6 +102,7 @@ pub(crate) async fn accept(
             return Err(refused(not_stored(&error)));
         }
     };
+    announce(news).await;
     trace.record.ack = Some(Ack::Stored);
     let Some((token, told, patience)) = waits else {
         return Ok(answer::accepted(
@@ -135,6 +153,7 @@ pub(crate) fn records(
     let all = if rules.all { targets } else { one };
     let mut records = Vec::with_capacity(all.len());
     let mut about = None;
+    let mut news = Vec::new();
     for target in all {
         let data_of = || Body::from(data.clone());
         let again = Event { context: event.context.clone(), data: data_of() };
@@ -147,9 +166,17 @@ pub(crate) fn records(
             record.head.order = Some(key.map_err(|unfilled| values::refuse(&unfilled))?);
         }
         about = about.or(made.about);
-        records.push(record);
+        match &target.upstream.target {
+            Target::Embedded(topics) => {
+                records.extend(topics.spread(record));
+                if topics.bus.is_followed(&made.call.function) {
+                    news.push((Arc::clone(topics), made.call));
+                }
+            }
+            _ => records.push(record),
+        }
     }
-    Ok(Ready { records, about })
+    Ok(Ready { records, about, news })
 }
 
 /// How long the caller waits for an answer: as the route says, and at most as long as it says
@@ -201,47 +228,6 @@ fn given_up(why: &str) -> Fault {
     Fault::new(Class::FunctionFailed, format!("the event was stored and is a dead letter: {why}"))
         .code("dead_letter")
         .maybe()
-}
-
-/// Why nothing was stored, for the caller. Nothing was sent anywhere.
-pub(crate) fn not_stored(error: &NotStored) -> Fault {
-    let soon = Duration::from_secs(1);
-    let later = Duration::from_secs(10);
-    match error {
-        NotStored::Recovering => {
-            Fault::new(Class::Unavailable, "the outbox is being read after a start; come again")
-                .code("outbox_recovering")
-                .after(soon)
-        }
-        NotStored::TargetFull { target } => Fault::new(
-            Class::Overloaded,
-            format!("as many events wait for {target} as may; nothing was stored"),
-        )
-        .code("outbox_target_full")
-        .after(later),
-        NotStored::Full => Fault::new(Class::Overloaded, "the outbox is full; nothing was stored")
-            .code("outbox_full")
-            .after(later),
-        NotStored::DiskFull => {
-            Fault::new(Class::StorageFull, "the disk of the outbox is full; nothing was stored")
-                .code("disk_full")
-                .after(later)
-        }
-        NotStored::TooLarge { limit } => {
-            Fault::new(Class::TooLarge, format!("the event is larger than {limit} bytes"))
-        }
-        NotStored::Conflict => Fault::new(
-            Class::Unprocessable,
-            "this id was used before for an event with other data; nothing was stored",
-        )
-        .code("idempotency_conflict"),
-        NotStored::Broken(why) => {
-            Fault::new(Class::Unavailable, "the outbox cannot be written; nothing was stored")
-                .code("outbox_broken")
-                .after(later)
-                .because(why.to_string())
-        }
-    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ fn lane(urls: &[&str]) -> Lane {
 
 fn lane_of(written: Written) -> Lane {
     let target = Target::build(&name(), written).unwrap();
-    Lane::new(&target, &Tools { secrets: std::sync::Arc::new(Files) })
+    Lane::new(&target, &Tools { secrets: std::sync::Arc::new(Files), outbox: Default::default() })
 }
 
 fn name() -> Name {

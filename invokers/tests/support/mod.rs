@@ -229,7 +229,7 @@ pub(crate) struct Secrets(HashMap<String, String>);
 impl Secrets {
     pub(crate) fn tools(pairs: &[(&str, &str)]) -> Tools {
         let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Tools { secrets: Arc::new(Self(pairs.collect())) }
+        Tools { secrets: Arc::new(Self(pairs.collect())), outbox: Default::default() }
     }
 }
 

@@ -25,8 +25,8 @@ struct Scripted {
 }
 
 impl Deliver for Scripted {
-    fn rules(&self, _: &RecordHead) -> Option<Rules> {
-        self.rules.lock().unwrap().clone()
+    fn rules(&self, _: &RecordHead) -> Result<Rules, &'static str> {
+        self.rules.lock().unwrap().clone().ok_or("target_gone")
     }
 
     fn deliver<'a>(&'a self, record: &'a Record) -> BoxFuture<'a, Result<Answer, Failure>> {
@@ -42,7 +42,7 @@ impl Deliver for Scripted {
         })
     }
 
-    fn tell(&self, _: &Claim, _: Told<'_>) {}
+    fn tell(&self, _: &Claim, _: Became<'_>) {}
 }
 
 fn rules() -> Rules {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use http::{HeaderName, Method};
 use regex::{Regex, RegexBuilder};
+use schemas::Name;
 
 use super::{headers, routes::Around, templates::Brings};
 use crate::{
@@ -25,9 +26,10 @@ const REGEX_BYTES_MAX: usize = 1 << 20;
 pub(super) fn read(
     written: &written::Match,
     spot: &Spot<'_>,
-    around: &Around<'_, '_>,
+    around: &mut Around<'_, '_>,
     report: &mut Report,
 ) -> (Match, Brings) {
+    let source = source(written, spot, around, report);
     let (path, brings) = path(written, spot, around, report);
     let matching = Match {
         listeners: listeners(written, spot, around, report),
@@ -44,8 +46,28 @@ pub(super) fn read(
             filters: event.filters.clone().unwrap_or_default(),
         }),
         priority: written.priority.unwrap_or_default(),
+        source,
     };
     (matching, brings)
+}
+
+/// The source whose events the route takes, which then takes no requests.
+fn source(
+    written: &written::Match,
+    spot: &Spot<'_>,
+    around: &mut Around<'_, '_>,
+    report: &mut Report,
+) -> Option<Name> {
+    let name = written.source.as_ref()?;
+    for field in ["listeners", "hosts", "path", "prefix", "regex", "methods", "headers", "query"] {
+        if spot.has(field) {
+            let message =
+                format!("`{field}` is of a request, and this route takes events of a source");
+            report.error(&spot.key(field), message, "leave it out");
+        }
+    }
+    around.sources.find(name, &spot.field("source"), report)?;
+    Some(name.clone())
 }
 
 /// Where an event route listens that has no path of its own.
@@ -59,7 +81,8 @@ fn path(
     around: &Around<'_, '_>,
     report: &mut Report,
 ) -> (PathMatch, Brings) {
-    let mut brings = Brings { event: written.event.is_some(), ..Brings::default() };
+    let event = written.event.is_some() || written.source.is_some();
+    let mut brings = Brings { event, ..Brings::default() };
     let several: Vec<&str> =
         ["path", "prefix", "regex"].into_iter().filter(|key| spot.has(key)).collect();
     if let [first, second, ..] = several.as_slice() {
@@ -78,6 +101,8 @@ fn path(
     } else if let Some(text) = &written.regex {
         let regex = regex(text, &spot.field("regex"), report);
         regex.map(|regex| PathMatch::Regex(Box::new(regex)))
+    } else if written.source.is_some() {
+        Some(PathMatch::Any)
     } else if at_events_path(written, spot) {
         around.events_path.and_then(|path| path.parse().ok()).map(PathMatch::Pattern)
     } else {
@@ -159,7 +184,7 @@ fn listeners(
     spot: &Spot<'_>,
     around: &Around<'_, '_>,
     report: &mut Report,
-) -> Vec<schemas::Name> {
+) -> Vec<Name> {
     let Some(listeners) = &written.listeners else { return Vec::new() };
     let items = spot.field("listeners").items(report);
     for (name, at) in listeners.as_slice().iter().zip(items) {

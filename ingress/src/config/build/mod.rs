@@ -9,6 +9,7 @@ mod listeners;
 mod matching;
 mod policies;
 mod routes;
+mod sources;
 mod stored;
 mod targets;
 mod templates;
@@ -46,13 +47,16 @@ pub(super) fn table(
     let trusted_proxies = listeners::trusted_proxies(&sections, report);
     let outbox = stored::outbox(&sections, report);
     let (mut policies, guards) = policies::read(&sections, report);
-    let mut upstreams = upstreams::read(&sections, offer, &guards, report);
+    let mut sources = sources::read(&sections, report);
+    let mut upstreams = upstreams::read(&sections, offer, &guards, &sources, report);
+    sources.check(&mut upstreams, report);
     let routes = routes::read(
         &sections,
         &mut routes::Around {
             listeners: &listeners,
             events_path: events_path.as_deref(),
             upstreams: &mut upstreams,
+            sources: &mut sources,
             policies: &mut policies,
             registry: &offer.registry,
         },
@@ -60,9 +64,16 @@ pub(super) fn table(
     );
     upstreams.warn_of_unused(report);
     policies.warn_of_unused(report);
-    let doors = doors(&routes, report)?;
+    let served: Vec<_> = routes
+        .iter()
+        .filter(|(route, _)| route.as_ref().is_none_or(|one| one.matching.source.is_none()))
+        .cloned()
+        .collect();
+    let doors = doors(&served, report);
+    let sources = sources.finish(&routes, report);
+    let doors = doors?;
     let listeners: Vec<_> = listeners.into_iter().map(|(listener, _)| listener).collect();
-    lint::lint(&routes, &listeners, report);
+    lint::lint(&served, &listeners, report);
     let upstreams = upstreams.finish()?;
     let routes: Option<Vec<_>> = routes.into_iter().map(|(route, _)| route).collect();
     let routes = routes?;
@@ -77,6 +88,7 @@ pub(super) fn table(
         by_name: names.zip(0..).collect(),
         routes,
         doors,
+        sources: sources?,
         outbox,
         registry: Arc::clone(&offer.registry),
     })
@@ -257,10 +269,13 @@ impl<'a, T> Named<'a, T> {
     fn find(&mut self, name: &str, spot: &Spot<'_>, report: &mut Report) -> Option<Option<&T>> {
         let what = self.what;
         if !self.all.contains_key(name) {
-            let plural = if what == "policy" { "policies" } else { "upstreams" };
+            let plural = match what {
+                "policy" => "policies".to_owned(),
+                what => format!("{what}s"),
+            };
             let remedy = match self.all.len() {
                 0 => format!("write it under `{plural}`"),
-                _ => did_you_mean(name, plural, self.all.keys().map(Name::as_str)),
+                _ => did_you_mean(name, &plural, self.all.keys().map(Name::as_str)),
             };
             report.error(spot, format!("there is no {what} `{name}`"), remedy);
             return None;

@@ -7,6 +7,7 @@ use schemas::{Format, Template, cloudevents::webhook::Allowed};
 use super::{
     Sections, answers, guards, headers, limits, matching, not_built, policies,
     policies::Policies,
+    sources::Sources,
     stored,
     targets::{Common, takes_events},
     templates::Brings,
@@ -29,6 +30,7 @@ pub(super) struct Around<'a, 'b> {
     pub(super) listeners: &'a [(Listener, Option<Spot<'b>>)],
     pub(super) events_path: Option<&'a str>,
     pub(super) upstreams: &'a mut Upstreams<'b>,
+    pub(super) sources: &'a mut Sources<'b>,
     pub(super) policies: &'a mut Policies<'b>,
     pub(super) registry: &'a policy::Registry,
 }
@@ -99,7 +101,7 @@ fn one<'b>(
         route: &written,
         spot,
         brings: &brings,
-        path: &matching.path,
+        matching: &matching,
         timeout: lived.policy.timeout,
     };
     let action = action(&common, around, report);
@@ -176,6 +178,15 @@ fn action(
             report.error(&spot.key(second), message, ONE_ACTION);
             return None;
         }
+    }
+    if common.matching.source.is_some() && !spot.has("to") && !spot.has("to_all") {
+        let message = "nobody waits for an answer to an event of a source";
+        report.error(
+            &spot.key(actions.first().copied().unwrap_or_default()),
+            message,
+            "write `to`",
+        );
+        return None;
     }
     if !spot.has("to") && !spot.has("to_all") {
         only_for_targets(spot, actions.first().copied().unwrap_or_default(), report);

@@ -44,9 +44,21 @@ pub(super) fn of_route(
     around: &mut Around<'_, '_>,
     report: &mut Report,
 ) -> Option<Box<Stored>> {
-    let Common { route, spot, brings, .. } = common;
+    let Common { route, spot, brings, matching, .. } = common;
     let Some(Action::Forward(targets)) = action else { return None };
-    if !targets.iter().any(|target| target.ack == Ack::Stored) {
+    // What a source gives a route was stored already.
+    let consumed = matching.source.is_some();
+    if let (true, Some(field)) =
+        (consumed, ["wait", "order_by"].into_iter().find(|one| spot.has(one)))
+    {
+        let message = format!("`{field}` does nothing for events of a source");
+        report.error(
+            &spot.key(field),
+            message,
+            "write it on the route that publishes, or leave it out",
+        );
+    }
+    if !consumed && !targets.iter().any(|target| target.ack == Ack::Stored) {
         for field in FIELDS.into_iter().filter(|field| spot.has(field)) {
             let message = format!("`{field}` does nothing without `ack: stored`");
             report.error(&spot.key(field), message, "write `ack: stored`, or leave it out");

@@ -13,7 +13,7 @@ use crate::{
         spot::{Report, Spot},
         written::{self, LongAddress, Query, TargetForm},
     },
-    table::{HeaderRules, PathMatch, Rewrite},
+    table::{HeaderRules, Match, PathMatch, Rewrite},
 };
 
 /// The largest weight, so that no sum of them overflows.
@@ -24,7 +24,7 @@ pub(super) struct Common<'a, 'b> {
     pub(super) route: &'a written::Route,
     pub(super) spot: &'a Spot<'b>,
     pub(super) brings: &'a Brings,
-    pub(super) path: &'a PathMatch,
+    pub(super) matching: &'a Match,
     pub(super) timeout: std::time::Duration,
 }
 
@@ -324,7 +324,7 @@ impl Common<'_, '_> {
                 Some(Rewrite { path, keep_query: rewrite.query != Some(Query::Drop) })
             }
             None => {
-                if !matches!(self.path, PathMatch::Prefix(_)) && !self.brings.unsure {
+                if !matches!(self.matching.path, PathMatch::Prefix(_)) && !self.brings.unsure {
                     let message = "there is no prefix to take off";
                     report.error(&at.field("strip_prefix"), message, "write `match.prefix`");
                     return None;

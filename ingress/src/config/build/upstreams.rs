@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use invokers::{Target, http, nats};
+use invokers::{Target, embedded, http, nats};
 use policy::GuardsWritten;
 use schemas::Name;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Named, Sections, guards, not_built};
+use super::{Named, Sections, guards, not_built, sources::Sources};
 use crate::{
     Upstream,
     config::{
@@ -32,11 +32,12 @@ pub(super) fn read<'a>(
     sections: &Sections<'a>,
     offer: &Offer,
     for_all: &GuardsWritten,
+    sources: &Sources<'_>,
     report: &mut Report,
 ) -> Upstreams<'a> {
     let mut named =
         Named::read("upstream", sections.get("upstreams"), report, |name, spot, report| {
-            upstream(name, spot, offer, for_all, report)
+            upstream(name, spot, offer, for_all, sources, report)
         });
     for (index, entry) in named.all.values_mut().enumerate() {
         if let Some(upstream) = entry.value.as_mut().and_then(Arc::get_mut) {
@@ -58,6 +59,7 @@ fn upstream(
     spot: &Spot<'_>,
     offer: &Offer,
     for_all: &GuardsWritten,
+    sources: &Sources<'_>,
     report: &mut Report,
 ) -> Option<Arc<Upstream>> {
     if !matches!(spot.node.map(|node| &node.kind), Some(Kind::Map(_))) {
@@ -85,14 +87,12 @@ fn upstream(
             (Target::Nats(Arc::new(target)), written)
         }
         "embedded" => {
-            let Some(bus) = offer.embedded.clone() else {
-                let message = "kind `embedded` is not built yet outside `gusset dev`";
-                report.error(&at, message, "write `kind: nats`, or run `gusset dev`");
-                return None;
+            let bus = Arc::clone(&offer.embedded);
+            let take = |name: &Name, _: Embedded| {
+                Ok(embedded::Target { name: name.clone(), bus, sources: sources.of(name) })
             };
-            let take = |_: &Name, _: Embedded| Ok(bus);
-            let (bus, written) = checked(name, spot, report, take)?;
-            (Target::Embedded(bus), written)
+            let (target, written) = checked(name, spot, report, take)?;
+            (Target::Embedded(Arc::new(target)), written)
         }
         to_come if not_built::kind(to_come) => {
             let message = format!("kind `{to_come}` is not built yet");
@@ -106,7 +106,12 @@ fn upstream(
         }
     };
     // A lane is made of what the kind takes alone, so that new guards leave its connections.
-    let digest = digest(name, &with_kind(&kind, written.clone()));
+    let mut made_of = with_kind(&kind, written.clone());
+    if let Target::Embedded(target) = &target {
+        let sources = target.sources.iter().map(|one| format!("{} {}", one.name, one.topics));
+        made_of["sources"] = sources.collect();
+    }
+    let digest = digest(name, &made_of);
     let written = with_kind(&kind, with_guards(written, &own));
     let mut guarding = guards::of_upstream(name, &own, for_all, &offer.registry);
     guarding.guards.deduplicates = target.deduplicates();

@@ -21,7 +21,7 @@ fn file(name: &str, text: &str) -> File {
 
 /// What `gusset dev` offers.
 fn offer() -> Offer {
-    Offer { embedded: Some(std::sync::Arc::default()), ..Offer::default() }
+    Offer::default()
 }
 
 fn lines(problems: &[Problem]) -> Vec<String> {
