@@ -20,7 +20,17 @@ use crate::cli::print;
 pub(crate) struct Delivering {
     outbox: Arc<Outbox>,
     courier: Arc<Courier>,
+    kept: Kept,
     working: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Where stored events are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// As the configuration says.
+    InFiles,
+    /// In memory, for as long as the process lives: `gusset dev`.
+    InMemory,
 }
 
 /// Whether a table stores anything.
@@ -31,9 +41,9 @@ pub(crate) fn is_needed(table: &Table) -> bool {
 
 impl Delivering {
     /// Nothing is open yet.
-    pub(crate) fn new(outbox: Arc<Outbox>, plane: Arc<Plane>) -> Self {
+    pub(crate) fn new(outbox: Arc<Outbox>, plane: Arc<Plane>, kept: Kept) -> Self {
         let courier = Arc::new(Courier::new(plane, Arc::clone(&outbox)));
-        Self { outbox, courier, working: Mutex::default() }
+        Self { outbox, courier, kept, working: Mutex::default() }
     }
 
     /// The outbox.
@@ -50,7 +60,10 @@ impl Delivering {
         if working.is_some() || !is_needed(table) {
             return Ok(());
         }
-        let store = store(&table.outbox, folder)?;
+        let store = match self.kept {
+            Kept::InMemory => Arc::new(Memory::default()),
+            Kept::InFiles => store(&table.outbox, folder)?,
+        };
         self.outbox.open(Arc::clone(&store));
         let deliver = Arc::clone(&self.courier) as Arc<dyn worker::Deliver>;
         self.courier.follow(&*store);

@@ -17,7 +17,7 @@ use crate::{
     configuration::{Configuration, Start},
     descriptors,
     live::Running,
-    outbox::Delivering,
+    outbox::{Delivering, Kept},
 };
 
 /// What a second signal ends the process with, as a shell would say it of SIGINT.
@@ -38,6 +38,8 @@ pub(crate) struct Service {
     pub(crate) records: RecordFormat,
     /// How long what is under way may take to finish.
     pub(crate) drain: Duration,
+    /// Where stored events are kept.
+    pub(crate) kept: Kept,
 }
 
 /// Where a gateway is reached, once it is.
@@ -87,7 +89,7 @@ pub(crate) fn serve(
     let plane = Plane::start(Arc::clone(&table), service.tools.clone(), settings)
         .map_err(|error| refuse(&error))?;
     let plane = Arc::new(plane);
-    let delivering = Arc::new(Delivering::new(outbox, Arc::clone(&plane)));
+    let delivering = Arc::new(Delivering::new(outbox, Arc::clone(&plane), service.kept));
     {
         let _inside = control.enter();
         delivering.open(&table, &folder).map_err(Stop::failed)?;

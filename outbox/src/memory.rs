@@ -16,6 +16,7 @@ use crate::{
     Attempt, Claim, Filter, Holds, Id, Letter, Millis, NotStored, Page, Record, State, Store,
     Taken, Then,
     schedule::{self, Entry, Schedule},
+    store::NO_SOURCE,
 };
 
 /// How much a store in memory takes, in bytes.
@@ -115,6 +116,11 @@ impl Inner {
         kept.attempts.extend(attempt);
         match then {
             Then::Again { at, hold } => self.schedule.again(id, tried, at, hold),
+            // Who keeps nothing keeps nothing for somebody who may never come either.
+            Then::Parked { why } if why == NO_SOURCE => {
+                self.schedule.give_up(id, false);
+                self.kept.remove(&id);
+            }
             Then::Parked { why } => {
                 kept.parked = Some(why);
                 self.schedule.park(id);

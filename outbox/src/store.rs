@@ -121,6 +121,11 @@ pub enum Then {
     },
 }
 
+/// Why an event of a topic is parked that no source consumes.
+pub const NO_SOURCE: &str = "no_source";
+/// Why a record is parked whose target is in the configuration no more.
+pub const TARGET_GONE: &str = "target_gone";
+
 /// What became of a record that was to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {

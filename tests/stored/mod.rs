@@ -3,6 +3,7 @@
 mod answering;
 mod delivering;
 mod ordering;
+mod topics;
 mod waiting;
 
 use serde_json::Value;

@@ -8,6 +8,7 @@ use super::run::Running;
 use crate::{
     cli::{Done, Stop, print},
     configuration::Start,
+    outbox::Kept,
     samples::{self, echo, receiver::Receiver},
     serve::{self, Reached},
 };
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &Args) -> Done {
         Some(path) => Start::files(path, &offer, None)?,
         None => Start::built_in(args.file(&samples), &offer)?,
     };
-    serve::serve(control, args.running.service(start, offer), |reached| {
+    serve::serve(control, args.running.service(start, offer, Kept::InMemory), |reached| {
         print::line(&match &args.config {
             Some(path) => args.greet_with(path, &samples),
             None => args.greet(&program(), &samples, reached),

@@ -8,18 +8,22 @@ const EXAMPLES: &str = "\
 Examples:
   gusset init nats > gateway.yaml        HTTP in, NATS out
   gusset init http > gateway.yaml        HTTP services behind one gateway
+  gusset init embedded > gateway.yaml    a durable bus without a broker
   gusset schema > config.schema.json     what the first line of the file points an editor to";
 
 /// Print a commented configuration to begin with
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// What requests shall reach: http or nats
+    /// What requests shall reach: http, nats or embedded
     kind: String,
 }
 
-const TEMPLATES: [(&str, &str); 2] =
-    [("http", include_str!("../init/http.yaml")), ("nats", include_str!("../init/nats.yaml"))];
+const TEMPLATES: [(&str, &str); 3] = [
+    ("http", include_str!("../init/http.yaml")),
+    ("nats", include_str!("../init/nats.yaml")),
+    ("embedded", include_str!("../init/embedded.yaml")),
+];
 
 /// Prints the file.
 pub(crate) fn run(args: &Args) -> Done {
@@ -30,12 +34,8 @@ fn template(kind: &str) -> Result<&'static str, Stop> {
     if let Some((_, text)) = TEMPLATES.iter().find(|(name, _)| *name == kind) {
         return Ok(text);
     }
-    let known = "write http or nats";
+    let known = "write http, nats or embedded";
     Err(Stop::unusable(match kind {
-        "embedded" => {
-            "the bus in memory is not built yet outside `gusset dev`, which needs no file"
-                .to_owned()
-        }
         _ if KINDS_TO_COME.contains(&kind) => {
             format!("the kind `{kind}` is not built yet; {known}")
         }
@@ -70,11 +70,7 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_refused_by_name() {
-        for (kind, part) in [
-            ("lambda", "`lambda` is not built yet"),
-            ("embedded", "gusset dev"),
-            ("x", "no kind `x`"),
-        ] {
+        for (kind, part) in [("lambda", "`lambda` is not built yet"), ("x", "no kind `x`")] {
             let Err(Stop::Failed(2, said)) = template(kind) else { panic!("{kind}") };
             assert!(said.contains(part), "{said}");
         }

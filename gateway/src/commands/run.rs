@@ -8,6 +8,7 @@ use invokers::Tools;
 use crate::{
     cli::{Done, Stop, arguments},
     configuration::{LastGood, Start},
+    outbox::Kept,
     secrets::Secrets,
     serve::{self, Service},
 };
@@ -79,12 +80,13 @@ pub(crate) fn run(args: &Args) -> Done {
         }
         (None, None) => return Err(Stop::unusable("which configuration? write -c FILE")),
     };
-    serve::serve(serve::control()?, args.running.service(start, offer), |_| Ok(()))
+    let service = args.running.service(start, offer, Kept::InFiles);
+    serve::serve(serve::control()?, service, |_| Ok(()))
 }
 
 impl Running {
     /// A service that starts and runs so.
-    pub(crate) fn service(&self, start: Start, offer: Offer) -> Service {
+    pub(crate) fn service(&self, start: Start, offer: Offer, kept: Kept) -> Service {
         let tools = Tools {
             secrets: Arc::new(Secrets::new(start.folder.clone())),
             outbox: Default::default(),
@@ -94,6 +96,6 @@ impl Running {
             Records::Json => RecordFormat::Json,
             Records::Off => RecordFormat::Off,
         };
-        Service { start, tools, offer, cores: self.cores, records, drain: self.drain }
+        Service { start, tools, offer, cores: self.cores, records, drain: self.drain, kept }
     }
 }

@@ -21,6 +21,7 @@ use outbox::{
     delivery::{Delivery, Failure},
     outcomes::{ANSWER_MAX, Answer},
     record::{RecordHead, Told},
+    store::{NO_SOURCE, TARGET_GONE},
     worker::{Became, Deliver, Rules},
 };
 use policy::{Guards, Policy, permits::Share};
@@ -143,7 +144,7 @@ impl Deliver for Courier {
     fn rules(&self, head: &RecordHead) -> Result<Rules, &'static str> {
         let table = self.plane.table();
         if !is_there(&table, &head.target) {
-            return Err("target_gone");
+            return Err(TARGET_GONE);
         }
         let route = match head.target.strip_prefix(SOURCE) {
             Some(name) => table.sources.get(name).and_then(|source| {
@@ -155,7 +156,7 @@ impl Deliver for Courier {
         if let Some(topics) = topics(&table, &head.target)
             && topics.sources_of(&head.function).next().is_none()
         {
-            return Err("no_source");
+            return Err(NO_SOURCE);
         }
         let stored = route.as_ref().and_then(|route| route.stored.as_ref());
         Ok(match stored {
