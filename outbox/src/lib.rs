@@ -7,7 +7,10 @@
 
 pub mod config;
 pub mod delivery;
+pub mod disk;
+pub mod embedded;
 pub mod handle;
+pub(crate) mod log;
 pub mod memory;
 pub mod outcomes;
 pub mod record;

@@ -1,0 +1,174 @@
+//! What waits for the writer.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::entry::Who;
+use crate::{Id, Millis, NotStored, Taken, log::frame};
+
+/// How much may wait for the writer, in KiB. Who has more waits for room.
+const WAITING_KIB: usize = 64 << 10;
+
+/// Something for the writer to do.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Store these, all or none.
+    Put { puts: Vec<Put>, reply: oneshot::Sender<Result<Vec<Taken>, NotStored>> },
+    /// It was delivered, or is safe as a dead letter, and has left the schedule.
+    Done { id: Id },
+    /// So far it has come.
+    Progress { id: Id, payload: Vec<u8>, short: Vec<u8> },
+    /// It is given up.
+    Dead { id: Id, payload: Vec<u8>, park: bool, at: Millis, reply: oneshot::Sender<()> },
+    /// It is safe as a dead letter.
+    Buried { id: Id, park: bool, reply: oneshot::Sender<()> },
+    /// What is parked at a target is not any more.
+    Unpark { target: Box<str> },
+    /// Forget it, if it is not being delivered.
+    Remove { id: Id, reply: oneshot::Sender<bool> },
+    /// It has left the schedule because somebody removed it.
+    Removed { id: Id, reply: oneshot::Sender<bool> },
+    /// A dead letter was replayed.
+    Replayed { id: Id, reply: oneshot::Sender<bool> },
+}
+
+/// A record that is to be stored.
+#[derive(Debug)]
+pub(super) struct Put {
+    pub(super) payload: Vec<u8>,
+    pub(super) who: Option<Who>,
+    pub(super) target: Box<str>,
+    pub(super) order: Option<Box<str>>,
+    pub(super) accepted: Millis,
+}
+
+/// The queue of the writer. Bounded in bytes.
+#[derive(Debug)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    bell: Condvar,
+    room: Arc<Semaphore>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    jobs: VecDeque<(Job, Option<OwnedSemaphorePermit>)>,
+    closing: bool,
+    /// Nobody takes anything out any more.
+    gone: bool,
+}
+
+impl Job {
+    /// What it writes to the log of what is pending, in bytes.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Put { puts, .. } => puts.iter().map(|put| frame::size(put.payload.len())).sum(),
+            Self::Progress { payload, .. } => frame::size(payload.len()),
+            Self::Unpark { target } => frame::size(target.len()),
+            Self::Done { .. }
+            | Self::Dead { .. }
+            | Self::Buried { .. }
+            | Self::Remove { .. }
+            | Self::Removed { .. }
+            | Self::Replayed { .. } => frame::size(0),
+        }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            bell: Condvar::new(),
+            room: Arc::new(Semaphore::new(WAITING_KIB)),
+        }
+    }
+}
+
+impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a job once there is room for it. Says whether somebody will do it.
+    pub(super) async fn push(&self, job: Job) -> bool {
+        let bytes = match &job {
+            Job::Dead { payload, .. } => payload.len(),
+            job => job.size(),
+        };
+        let kib = u32::try_from((bytes / 1024 + 1).min(WAITING_KIB)).unwrap_or(u32::MAX);
+        let Ok(permit) = Arc::clone(&self.room).acquire_many_owned(kib).await else {
+            return false;
+        };
+        self.add(job, Some(permit))
+    }
+
+    /// Adds a job that is small and rare.
+    pub(super) fn push_now(&self, job: Job) -> bool {
+        self.add(job, None)
+    }
+
+    fn add(&self, job: Job, permit: Option<OwnedSemaphorePermit>) -> bool {
+        let mut waiting = self.waiting();
+        if waiting.gone {
+            return false;
+        }
+        waiting.jobs.push_back((job, permit));
+        drop(waiting);
+        self.bell.notify_one();
+        true
+    }
+
+    /// Has the writer end once it has done what waits.
+    pub(super) fn close(&self) {
+        self.waiting().closing = true;
+        self.bell.notify_one();
+    }
+
+    /// Nothing is done any more; what waits is forgotten.
+    pub(super) fn end(&self) {
+        let mut waiting = self.waiting();
+        waiting.gone = true;
+        waiting.jobs.clear();
+        self.room.close();
+    }
+
+    /// Takes what waits, up to so many bytes, and waits for it up to `wait`; none once the queue is
+    /// closed and empty.
+    pub(super) fn take(&self, bytes_max: usize, wait: Duration) -> Option<Vec<Job>> {
+        let mut waiting = self.waiting();
+        if waiting.jobs.is_empty() && !waiting.closing {
+            let waited = self.bell.wait_timeout(waiting, wait);
+            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if waiting.jobs.is_empty() && waiting.closing {
+            return None;
+        }
+        let mut bytes = 0;
+        let mut jobs = Vec::new();
+        let mut permits = Vec::new();
+        while let Some((job, _)) = waiting.jobs.front() {
+            bytes += job.size();
+            if bytes > bytes_max && !jobs.is_empty() {
+                break;
+            }
+            if let Some((job, permit)) = waiting.jobs.pop_front() {
+                jobs.push(job);
+                permits.push(permit);
+            }
+        }
+        drop(waiting);
+        drop(permits);
+        Some(jobs)
+    }
+
+    /// Whether somebody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting().jobs.is_empty()
+    }
+}
