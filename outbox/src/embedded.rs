@@ -31,7 +31,7 @@ use schemas::Guarantee;
 use tokio::sync::{Notify, oneshot, watch};
 
 use self::{
-    entry::{DeadHead, Progress, Who, encode_dead, encode_put},
+    entry::{DeadHead, Who, encode_dead, encode_put},
     queue::{Job, Put, Queue},
     state::{Inner, Phase},
     writer::Writer,
@@ -40,6 +40,7 @@ pub use window::SEEN_MAX;
 
 use crate::{
     Attempt, Claim, Filter, Holds, Id, Letter, Millis, NotStored, Page, Record, Store, Taken, Then,
+    config,
     disk::Disk,
     log::{Log, Unopened, segment::FIRST},
 };
@@ -54,19 +55,16 @@ pub const DEAD_MAX: usize = 500_000;
 /// How large a segment is at most, in bytes.
 const SEGMENT_MAX: u64 = 64 << 20;
 
-/// The smallest size of either log, in bytes.
-pub const SIZE_MIN: u64 = 16 << 20;
-
 /// What a store is told.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What the log of pending events may take on the disk, in bytes; at least [`SIZE_MIN`]. A
-    /// quarter of it is the reserve for marks and copies, so that a full store drains.
+    /// What the log of pending events may take on the disk, in bytes; at least
+    /// [`config::SIZE_MIN`]. A quarter of it is the reserve for marks and copies, so that a full store drains.
     pub max_size: u64,
     /// What one target may take of what events may take, in percent.
-    pub per_target: u8,
-    /// What dead letters may take on the disk, in bytes; at least [`SIZE_MIN`]. Over it the oldest
-    /// go.
+    pub per_target: u32,
+    /// What dead letters may take on the disk, in bytes; at least [`config::SIZE_MIN`].
+    /// Over it the oldest go.
     pub dead_max_size: u64,
     /// How long dead letters are kept.
     pub dead_keep: Duration,
@@ -200,6 +198,19 @@ impl Trouble {
 }
 
 impl Settings {
+    /// As it is configured.
+    #[must_use]
+    pub fn of(settings: &config::Settings, tell: Tell) -> Self {
+        Self {
+            max_size: settings.max_size,
+            per_target: settings.per_target,
+            dead_max_size: settings.dead_max_size,
+            dead_keep: settings.dead_keep,
+            dedupe: DEDUPE,
+            tell,
+        }
+    }
+
     /// How large the segments of a log of this size are.
     fn segment(max_size: u64) -> u32 {
         let whole = (max_size / 16).min(SEGMENT_MAX) / 4096 * 4096;
@@ -406,6 +417,10 @@ impl Store for Embedded {
 
     fn claim(&self, max: usize) -> BoxFuture<'_, Vec<Claim>> {
         Box::pin(read::claim(&self.shared, max))
+    }
+
+    fn stop(&self) {
+        self.shared.change(|inner| inner.stopped = true);
     }
 
     fn pace(&self, target: &str, at_once: usize) {

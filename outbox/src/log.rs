@@ -24,7 +24,7 @@ use crate::{disk::Disk, embedded::Trouble};
 
 /// Where a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     pub(crate) segment: u32,
     pub(crate) at: u32,
     /// What it takes, with its header.
@@ -88,7 +88,8 @@ impl Log {
             |cause| Unopened::Io { file, cause }
         };
         for file in log.disk.list().map_err(failed("the folder"))? {
-            let Some(number) = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')) else {
+            let Some(number) = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'))
+            else {
                 continue;
             };
             let Ok(number) = number.parse::<u32>() else { continue };
@@ -237,11 +238,6 @@ impl Log {
         self.staged.resize(from + size, 0);
         self.staged[from..from + frame::HEADER].copy_from_slice(&header.encode(seed, at));
         Place { segment, at, len: u32::try_from(size).unwrap_or(u32::MAX) }
-    }
-
-    /// Forgets what is staged.
-    pub(crate) fn discard(&mut self) {
-        self.staged.clear();
     }
 
     /// Writes what is staged. After an error it is forgotten, and nothing has happened.

@@ -150,7 +150,11 @@ impl Simulated {
     /// The names and lengths of all files.
     pub(crate) fn files(&self) -> Vec<(String, usize)> {
         let state = self.state();
-        state.names.iter().map(|(name, file)| (name.clone(), state.files[*file].now.len())).collect()
+        state
+            .names
+            .iter()
+            .map(|(name, file)| (name.clone(), state.files[*file].now.len()))
+            .collect()
     }
 
     /// Flips a bit of a file.
@@ -158,11 +162,8 @@ impl Simulated {
         let mut state = self.state();
         let file = state.names[name];
         for data in [0, 1] {
-            let data = if data == 0 {
-                &mut state.files[file].now
-            } else {
-                &mut state.files[file].safe
-            };
+            let data =
+                if data == 0 { &mut state.files[file].now } else { &mut state.files[file].safe };
             data[bit / 8] ^= 1 << (bit % 8);
         }
     }

@@ -43,7 +43,8 @@ const HAS_WHO: u8 = 2;
 impl Who {
     /// Who a record is. A replay is nobody: it is sent because somebody wants it again.
     pub(super) fn of(record: &Record) -> Option<Self> {
-        let identity = record.head.identity.as_ref().filter(|_| record.head.replay == 0)?.bytes()?;
+        let identity =
+            record.head.identity.as_ref().filter(|_| record.head.replay == 0)?.bytes()?;
         let target = record.head.target.as_bytes();
         let key = Sha256::new().chain_update(identity).chain_update(target).finalize();
         let data = Sha256::digest(&record.data);
@@ -63,7 +64,8 @@ impl<'a> Index<'a> {
 
     /// Writes it.
     pub(super) fn encode(&self, into: &mut Vec<u8>) {
-        let has = u8::from(self.order.is_some()) * HAS_ORDER + u8::from(self.who.is_some()) * HAS_WHO;
+        let has =
+            u8::from(self.order.is_some()) * HAS_ORDER + u8::from(self.who.is_some()) * HAS_WHO;
         into.extend_from_slice(&self.accepted.0.to_le_bytes());
         into.push(has);
         text(into, self.target);
@@ -180,7 +182,8 @@ impl Progress {
     pub(super) fn decode(payload: &[u8]) -> Option<Self> {
         let came = Came::decode(payload, Place { segment: 0, at: 0, len: 0 })?;
         let rest = &payload[PARKED_AT + 1..];
-        let told = if rest.is_empty() { Self::default() } else { serde_json::from_slice(rest).ok()? };
+        let told =
+            if rest.is_empty() { Self::default() } else { serde_json::from_slice(rest).ok()? };
         let Came { attempted, due, parked, .. } = came;
         Some(Self { attempted, due, parked, ..told })
     }

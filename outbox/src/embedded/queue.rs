@@ -166,9 +166,4 @@ impl Queue {
         drop(permits);
         Some(jobs)
     }
-
-    /// Whether somebody waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting().jobs.is_empty()
-    }
 }

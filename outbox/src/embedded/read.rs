@@ -65,6 +65,7 @@ pub(super) async fn claim(shared: &Shared, max: usize) -> Vec<Claim> {
         {
             let mut inner = shared.inner();
             match inner.phase {
+                _ if inner.stopped => return Vec::new(),
                 Phase::Closed => return Vec::new(),
                 Phase::Recovering | Phase::Broken(_) => {}
                 Phase::Ready => {
@@ -80,7 +81,8 @@ pub(super) async fn claim(shared: &Shared, max: usize) -> Vec<Claim> {
         if !nexts.is_empty() {
             let ids = nexts.iter().map(|(next, _)| next.id).collect();
             let mut claimed = Claimed { shared, ids };
-            let Some(read) = aside(move || nexts.into_iter().map(read_claim).collect()).await else {
+            let Some(read) = aside(move || nexts.into_iter().map(read_claim).collect()).await
+            else {
                 return Vec::new();
             };
             let claims = settle(shared, read);
@@ -255,7 +257,8 @@ pub(super) async fn list(
         let wanted = |known: &Known| filter.state.is_none_or(|state| state == known.state);
         let some = known(shared, ids.into_iter()).into_iter().filter(wanted).collect::<Vec<_>>();
         for few in Chunks(some) {
-            let Some(letters) = aside(move || few.iter().map(letter).collect::<Vec<_>>()).await else {
+            let Some(letters) = aside(move || few.iter().map(letter).collect::<Vec<_>>()).await
+            else {
                 return Ok(page);
             };
             for letter in letters.into_iter().flatten() {

@@ -140,6 +140,7 @@ pub(super) fn recover(shared: &Shared, pending: &mut Log, dead: &mut Log) -> io:
         inner.schedule.pace(&target, at_once);
     }
     inner.phase = known.phase.clone();
+    inner.stopped = known.stopped;
     inner.damaged = damaged + known.damaged;
     *known = inner;
     Ok(next_id)

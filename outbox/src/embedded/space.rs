@@ -101,7 +101,8 @@ impl Writer {
                 let to = self.pending.stage((Kind::Put, COPY), id.0, 0, &[&payload]);
                 copied.push(Copied::Record { id, from, to });
             } else {
-                if self.shared.inner().schedule.state(id).is_none_or(|(is, _)| is != State::Parked) {
+                if self.shared.inner().schedule.state(id).is_none_or(|(is, _)| is != State::Parked)
+                {
                     Progress::unpark(&mut payload);
                 }
                 let to = self.pending.stage((Kind::Progress, COPY), id.0, 0, &[&payload]);

@@ -25,6 +25,8 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) phase: Phase,
+    /// Nothing is claimed any more.
+    pub(super) stopped: bool,
     pub(super) schedule: Schedule<Place>,
     /// What was said of targets before the schedule was there.
     pub(super) paces: HashMap<Box<str>, usize>,
@@ -63,6 +65,7 @@ impl Inner {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
             phase: Phase::Recovering,
+            stopped: false,
             schedule: Schedule::default(),
             paces: HashMap::new(),
             progress: HashMap::new(),

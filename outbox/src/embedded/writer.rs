@@ -97,7 +97,7 @@ enum Mark {
     Progress(Id, Place),
     Done,
     Buried(Id, bool, Reply<()>),
-    Removed(Reply<bool>),
+    Removed(Id, Reply<bool>),
 }
 
 impl Writer {
@@ -209,7 +209,7 @@ impl Writer {
                     };
                     match taken {
                         // Who has asked may have gone; then nobody wants to know.
-                        Err(refused) => drop(reply.send(Err(refused))),
+                        Err(refused) => drop(reply.send(Err(refused)).ok()),
                         Ok(taken) => {
                             let places = self.stage_puts(&puts, &taken);
                             sync = true;
@@ -239,7 +239,7 @@ impl Writer {
         self.is_full(true);
         for job in jobs {
             match job {
-                Job::Put { reply, .. } => drop(reply.send(Err(NotStored::DiskFull))),
+                Job::Put { reply, .. } => drop(reply.send(Err(NotStored::DiskFull)).ok()),
                 job => self.owed.push(job),
             }
         }
@@ -255,12 +255,13 @@ impl Writer {
     ) -> Result<(), Failed> {
         let Failed::NoRoom = failed else { return Err(failed) };
         for decided in decided {
-            drop(decided.reply.send(Err(NotStored::DiskFull)));
+            decided.reply.send(Err(NotStored::DiskFull)).ok();
         }
         let mut owed: Vec<Job> = kept;
         owed.extend(marks.into_iter().filter_map(|mark| match mark {
             Mark::Buried(id, park, reply) => Some(Job::Buried { id, park, reply }),
-            Mark::Removed(_) | Mark::Progress(..) | Mark::Done => None,
+            Mark::Removed(id, reply) => Some(Job::Removed { id, reply }),
+            Mark::Progress(..) | Mark::Done => None,
         }));
         self.owe(owed)
     }
@@ -426,17 +427,15 @@ impl Writer {
                     place.is_some()
                 });
                 if !gone {
-                    drop(reply.send(false));
+                    reply.send(false).ok();
                     return None;
                 }
                 log.stage((Kind::Done, 0), id.0, 0, &[]);
-                kept.push(Job::Done { id });
-                Some(Mark::Removed(reply))
+                Some(Mark::Removed(id, reply))
             }
             Job::Removed { id, reply } => {
                 log.stage((Kind::Done, 0), id.0, 0, &[]);
-                kept.push(Job::Done { id });
-                Some(Mark::Removed(reply))
+                Some(Mark::Removed(id, reply))
             }
             // Of these the dead log has been told already.
             Job::Put { .. } | Job::Dead { .. } | Job::Replayed { .. } => None,
@@ -469,28 +468,27 @@ impl Writer {
                         inner.left(id, place);
                         buried.push(reply);
                     }
-                    Mark::Removed(reply) => removed.push(reply),
+                    Mark::Removed(_, reply) => removed.push(reply),
                 }
             }
         });
         // Who has asked may have gone; then nobody wants to know.
         for (reply, taken) in replies {
-            drop(reply.send(Ok(taken)));
+            reply.send(Ok(taken)).ok();
         }
         for reply in buried {
-            drop(reply.send(()));
+            reply.send(()).ok();
         }
         for reply in removed {
-            drop(reply.send(true));
+            reply.send(true).ok();
         }
     }
 
     /// Tells the log of dead letters what is for it, and makes that safe. Returns what is left to
     /// be said in the other log.
     fn bury(&mut self, jobs: Vec<Job>) -> Result<Vec<Job>, Failed> {
-        let is_dead = |job: &Job| {
-            matches!(job, Job::Dead { .. } | Job::Replayed { .. } | Job::Remove { .. })
-        };
+        let is_dead =
+            |job: &Job| matches!(job, Job::Dead { .. } | Job::Replayed { .. } | Job::Remove { .. });
         if !jobs.iter().any(is_dead) {
             return Ok(jobs);
         }
@@ -507,7 +505,7 @@ impl Writer {
                             let again = Millis::now().plus(BURY_AGAIN);
                             self.shared
                                 .change(|inner| inner.schedule.again(id, false, again, None));
-                            drop(reply.send(()));
+                            reply.send(()).ok();
                         }
                         Err(failed) => return Err(failed),
                     }
@@ -523,7 +521,7 @@ impl Writer {
                             }
                         });
                     }
-                    drop(reply.send(done));
+                    reply.send(done).ok();
                 }
                 Job::Remove { id, reply } => {
                     if !self.shared.inner().dead.letters.contains_key(&id) {
@@ -539,7 +537,7 @@ impl Writer {
                             inner.dead.remove(id)
                         });
                     }
-                    drop(reply.send(done));
+                    reply.send(done).ok();
                 }
                 job => rest.push(job),
             }

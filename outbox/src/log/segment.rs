@@ -77,7 +77,9 @@ impl About {
     }
 
     fn decode(bytes: &[u8]) -> Option<(u32, Self)> {
-        if bytes.len() < ABOUT || bytes[..8] != MAGIC || number(bytes, 44) != frame::sum(&bytes[..44])
+        if bytes.len() < ABOUT
+            || bytes[..8] != MAGIC
+            || number(bytes, 44) != frame::sum(&bytes[..44])
         {
             return None;
         }
@@ -266,9 +268,8 @@ impl Scan<'_> {
             return Ok(None);
         };
         let header = Header::decode(bytes, self.segment.about.seed, at);
-        let fits = |header: &Header| {
-            at as usize + frame::size(header.len as usize) <= self.end as usize
-        };
+        let fits =
+            |header: &Header| at as usize + frame::size(header.len as usize) <= self.end as usize;
         Ok(header.filter(fits))
     }
 
