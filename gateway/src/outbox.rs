@@ -4,14 +4,20 @@
 use std::{
     fmt::Write as _,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
 };
 
-use ::outbox::{Outbox, Store, memory::Memory, worker};
+use ::outbox::{
+    Outbox, Store, config,
+    disk::Real,
+    embedded::{self, Embedded, Progressed, Tell},
+    memory::Memory,
+    worker,
+};
 use ingress::{Courier, Plane, Table, Upstream};
 use invokers::Target;
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 use crate::cli::print;
 
@@ -22,7 +28,12 @@ pub(crate) struct Delivering {
     courier: Arc<Courier>,
     kept: Kept,
     working: Mutex<Option<JoinHandle<()>>>,
+    /// Whether it has been read.
+    progress: OnceLock<watch::Receiver<Progressed>>,
 }
+
+/// How long a start waits for the outbox to be read. A larger one is read while all else is served.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Where stored events are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +54,7 @@ impl Delivering {
     /// Nothing is open yet.
     pub(crate) fn new(outbox: Arc<Outbox>, plane: Arc<Plane>, kept: Kept) -> Self {
         let courier = Arc::new(Courier::new(plane, Arc::clone(&outbox)));
-        Self { outbox, courier, kept, working: Mutex::default() }
-    }
-
-    /// The outbox.
-    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
-        &self.outbox
+        Self { outbox, courier, kept, working: Mutex::default(), progress: OnceLock::new() }
     }
 
     /// Opens the outbox and begins to deliver, if the table needs it and it is not open yet.
@@ -61,8 +67,12 @@ impl Delivering {
             return Ok(());
         }
         let store = match self.kept {
-            Kept::InMemory => Arc::new(Memory::default()),
-            Kept::InFiles => store(&table.outbox, folder)?,
+            Kept::InMemory => Arc::new(Memory::default()) as Arc<dyn Store>,
+            Kept::InFiles => {
+                let store = store(&table.outbox, folder)?;
+                self.wait_a_little(store.progress());
+                store
+            }
         };
         self.outbox.open(Arc::clone(&store));
         let deliver = Arc::clone(&self.courier) as Arc<dyn worker::Deliver>;
@@ -70,6 +80,17 @@ impl Delivering {
         let run = worker::run(store, deliver, Arc::clone(&self.outbox.outcomes));
         *working = Some(tokio::spawn(run));
         Ok(())
+    }
+
+    /// A small store is read at once, and then the first request need not come again.
+    fn wait_a_little(&self, progress: watch::Receiver<Progressed>) {
+        let until = Instant::now() + PATIENCE;
+        while matches!(*progress.borrow(), Progressed::Recovering { .. }) && Instant::now() < until
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // It is opened once.
+        self.progress.set(progress).ok();
     }
 
     /// What is to be done now and then: a new table is followed.
@@ -116,6 +137,9 @@ impl Delivering {
             holds.targets.iter().map(|held| (label(&held.target), value(held))).collect()
         };
         let one = |value: u64| [(String::new(), value)];
+        let progress = self.progress.get().map(|progress| progress.borrow().clone());
+        let ready = progress.is_none_or(|progress| progress == Progressed::Ready);
+        gauge("gusset_outbox_ready", "Whether events can be stored.", &one(ready.into()));
         gauge("gusset_outbox_pending", "Stored events that wait.", &by_target(|held| held.pending));
         gauge(
             "gusset_outbox_parked",
@@ -136,7 +160,16 @@ impl Delivering {
 }
 
 /// Opens the store that is configured.
-fn store(_settings: &::outbox::config::Settings, _folder: &Path) -> Result<Arc<dyn Store>, String> {
-    print::error("gusset: the outbox is in memory");
-    Ok(Arc::new(Memory::default()))
+fn store(settings: &config::Settings, folder: &Path) -> Result<Arc<Embedded>, String> {
+    let path = folder.join(&settings.path);
+    let cannot = |why: &dyn std::fmt::Display| {
+        format!(
+            "the outbox {} cannot be used: {why}; choose another folder (`outbox.path`)",
+            path.display()
+        )
+    };
+    let disk = Real::open(&path).map_err(|error| cannot(&error))?;
+    let tell = Tell::new(|trouble| print::error(&format!("gusset: outbox: {trouble}")));
+    let store = Embedded::open(Arc::new(disk), embedded::Settings::of(settings, tell));
+    Ok(Arc::new(store.map_err(|error| cannot(&error))?))
 }

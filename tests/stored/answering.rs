@@ -1,6 +1,6 @@
 //! What the caller is told.
 
-use super::{event, gateway, store};
+use super::{event, gateway, start, store};
 use crate::support::{Peer, eventually};
 
 #[test]
@@ -23,7 +23,7 @@ fn a_stored_event_is_answered_with_a_receipt_before_its_target_answers() {
 #[test]
 fn every_target_of_to_all_gets_the_event_and_the_receipt_names_each() {
     let (a, b) = (Peer::answering("a"), Peer::answering("b"));
-    let gateway = crate::support::Gateway::start(&format!(
+    let gateway = start(&format!(
         "upstreams:\n  a: {{ kind: http, url: {} }}\n  b: {{ kind: http, url: {} }}\nroutes:\n  \
          - {{ name: all, match: {{ path: /in }}, to_all: [a, {{ to: b, format: structured }}] }}\n",
         a.url(),

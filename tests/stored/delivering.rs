@@ -5,8 +5,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use super::{await_metric, gateway, metric, store};
-use crate::support::{Gateway, Peer, eventually};
+use super::{await_metric, gateway, metric, start, store};
+use crate::support::{Peer, eventually};
 
 #[test]
 fn credentials_and_cookies_reach_neither_the_disk_nor_the_target() {
@@ -69,7 +69,7 @@ fn what_is_refused_for_good_is_a_dead_letter_with_a_copy_that_says_why() {
         exchange.answer(422, &[], "no");
     });
     let dlq = Peer::answering("x");
-    let gateway = Gateway::start(&format!(
+    let gateway = start(&format!(
         "upstreams:\n  web: {{ kind: http, url: {} }}\n  dlq: {{ kind: http, url: {} }}\nroutes:\n  \
          - {{ name: in, match: {{ path: /in }}, to: web, ack: stored, dead_letter: dlq }}\n",
         peer.url(),
@@ -96,7 +96,7 @@ fn what_is_refused_for_good_is_a_dead_letter_with_a_copy_that_says_why() {
 fn a_target_that_is_down_takes_nothing_from_another() {
     let down = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let peer = Peer::answering("x");
-    let gateway = Gateway::start(&format!(
+    let gateway = start(&format!(
         "upstreams:\n  down: {{ kind: http, url: \"http://{down}\" }}\n  web: {{ kind: http, url: {} \
          }}\nroutes:\n  - {{ name: all, match: {{ path: /in }}, to_all: [down, web] }}\n",
         peer.url()
@@ -119,7 +119,7 @@ fn an_event_whose_target_is_gone_waits_for_it() {
     let file = |url: &str| {
         format!("upstreams:\n  late: {{ kind: http, url: \"{url}\" }}\nroutes:\n{route}")
     };
-    let gateway = Gateway::start(&file(&format!("http://{down}")));
+    let gateway = start(&file(&format!("http://{down}")));
     store(&gateway, "/in", "1", "x");
     gateway.edit("routes: [{ name: none, respond: {} }]\n");
     gateway.await_generation(2);

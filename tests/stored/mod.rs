@@ -12,9 +12,14 @@ use crate::support::{Gateway, eventually};
 
 /// A gateway with these routes and an upstream `web` at this URL.
 fn gateway(web: &str, routes: &str) -> Gateway {
-    Gateway::start(&format!(
-        "upstreams:\n  web: {{ kind: http, url: \"{web}\" }}\nroutes:\n{routes}"
-    ))
+    start(&format!("upstreams:\n  web: {{ kind: http, url: \"{web}\" }}\nroutes:\n{routes}"))
+}
+
+/// A gateway with this configuration, once its outbox has been read.
+fn start(rest: &str) -> Gateway {
+    let gateway = Gateway::start(rest);
+    await_metric(&gateway, "gusset_outbox_ready", 1);
+    gateway
 }
 
 /// An event in binary mode.

@@ -1,7 +1,7 @@
 //! Topics of the gateway's own outbox, and the routes that take their events.
 
-use super::{await_metric, event, metric};
-use crate::support::{Gateway, Peer, eventually};
+use super::{await_metric, event, metric, start};
+use crate::support::{Peer, eventually};
 
 fn config(web: &str, rest: &str) -> String {
     format!(
@@ -20,7 +20,7 @@ fn an_event_of_a_topic_goes_to_the_route_of_its_source_and_no_request_does() {
          source: work, event: {{ type: com.acme.paid }} }}, to: web, rewrite: {{ path: /paid }} }}\n  \
          - {{ name: rest, match: {{ source: work }}, to: web, rewrite: {{ path: /rest }} }}\n"
     );
-    let gateway = Gateway::start(&config(&peer.url(), &rest));
+    let gateway = start(&config(&peer.url(), &rest));
     let headers = event("1");
     let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
     let answer = gateway.post("/publish/orders", &headers, "x");
@@ -48,14 +48,14 @@ fn every_source_of_a_topic_gets_every_event_and_tries_on_its_own() {
         }),
     );
     let rest = format!(
-        "  bad: {{ kind: http, url: \"{}\" }}\nsources:\n  one: {{ from: \"local/orders.*\" }}\n  two: \
-         {{ from: local/orders.made, concurrency: 1 }}\nroutes:\n{PUBLISH}  - {{ name: a, match: {{ \
+        "  bad: {{ kind: http, url: \"{}\" }}\nsources:\n  one: {{ from: \"local/*\" }}\n  two: \
+         {{ from: local/made, concurrency: 1 }}\nroutes:\n{PUBLISH}  - {{ name: a, match: {{ \
          source: one }}, to: web }}\n  - {{ name: b, match: {{ source: two }}, to: bad }}\n",
         bad.url()
     );
-    let gateway = Gateway::start(&config(&good.url(), &rest));
+    let gateway = start(&config(&good.url(), &rest));
     for _ in 0..5 {
-        assert_eq!(gateway.post("/publish/orders.made", &[], "x").status, 202);
+        assert_eq!(gateway.post("/publish/made", &[], "x").status, 202);
     }
     eventually("one has all", || (good.seen().len() == 5).then_some(()));
     await_metric(&gateway, "gusset_outbox_dead_letters", 5);
@@ -65,7 +65,7 @@ fn every_source_of_a_topic_gets_every_event_and_tries_on_its_own() {
 #[test]
 fn what_nobody_consumes_waits_for_a_source() {
     let peer = Peer::answering("x");
-    let gateway = Gateway::start(&config(&peer.url(), &format!("routes:\n{PUBLISH}")));
+    let gateway = start(&config(&peer.url(), &format!("routes:\n{PUBLISH}")));
     for _ in 0..3 {
         assert_eq!(gateway.post("/publish/later", &[], "x").status, 202);
     }
@@ -88,7 +88,7 @@ fn an_event_that_no_route_of_its_source_takes_is_a_dead_letter() {
         "sources:\n  work: {{ from: local/orders }}\nroutes:\n{PUBLISH}  - {{ name: paid, match: {{ \
          source: work, event: {{ type: com.acme.paid }} }}, to: web }}\n"
     );
-    let gateway = Gateway::start(&config(&peer.url(), &rest));
+    let gateway = start(&config(&peer.url(), &rest));
     assert_eq!(gateway.post("/publish/orders", &[], "plain").status, 202);
     await_metric(&gateway, "gusset_outbox_dead_letters", 1);
     assert!(peer.seen().is_empty());
@@ -97,11 +97,11 @@ fn an_event_that_no_route_of_its_source_takes_is_a_dead_letter() {
 #[test]
 fn a_topic_is_followed_while_its_events_are_stored() {
     let peer = Peer::answering("x");
-    let gateway = Gateway::start(&config(&peer.url(), &format!("routes:\n{PUBLISH}")));
+    let gateway = start(&config(&peer.url(), &format!("routes:\n{PUBLISH}")));
     let address = gateway.admin();
     let mut follower = crate::support::Client::connect(address);
     follower.send(format!(
-        "GET /api/v1/topics/local%2Fhello/events HTTP/1.1\r\nHost: {address}\r\n\r\n"
+        "GET /api/v1/topics/hello/events?upstream=local HTTP/1.1\r\nHost: {address}\r\n\r\n"
     ));
     let head = follower.try_head().unwrap();
     assert!(head.start.contains(" 200 "), "{head:?}");

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Instant};
 
 use http::{HeaderMap, HeaderValue, Method, Request};
 use policy::{Guards, Policy, permits::Share};
-use schemas::{Attributes, Call, Class, Fault, Reply};
+use schemas::{Attributes, Call, Class, Context, Fault, Mode, Reply, cloudevents};
 
 use super::receipt_of;
 use crate::{
@@ -70,6 +70,10 @@ pub(crate) async fn consume(
     *request.method_mut() = call.head.method;
     *request.uri_mut() = call.head.uri;
     *request.headers_mut() = call.head.headers;
+    if let Context::Event(event, Mode::Binary) = &call.event.context {
+        // A target that takes it as it came looks for it there.
+        cloudevents::write_binary(event, request.headers_mut());
+    }
     let (parts, ()) = request.into_parts();
     let glance = Glance::of(&parts.headers);
     let hop = Hop::new(IpAddr::from([127, 0, 0, 1]));
