@@ -47,7 +47,7 @@ routes:
   - { name: a, match: { path: /a }, to: wep }
   - { name: b, match: { path: /b }, to: web, policy: { timeout: 5 } }
   - { name: c, match: { path: /c }, too: web }
-sources: []
+archive: []
 ";
     let ran = check(text, &[]).ends(1);
     let said = ran.out + &ran.err;
@@ -62,7 +62,7 @@ sources: []
         assert!(said.contains(place), "{place} is missing in:\n{said}");
     }
     assert!(said.contains("`health` is not built yet"), "{said}");
-    assert!(said.contains("`sources` is not built yet"), "{said}");
+    assert!(said.contains("`archive` is not built yet"), "{said}");
     assert!(said.contains("lambda"), "{said}");
     assert!(said.contains("250ms or 5s"), "what to write is missing:\n{said}");
 }

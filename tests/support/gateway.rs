@@ -70,6 +70,13 @@ impl Gateway {
         Self::spawn(command, folder)
     }
 
+    /// Runs with these arguments in a folder that is there already, and writes no records.
+    pub(crate) fn run_silent(folder: TempDir, args: &[&str]) -> Self {
+        let mut command = Command::new(gusset());
+        command.arg("run").args(args).args(["--records", "off"]);
+        Self::spawn(command, folder)
+    }
+
     /// Runs a whole file and writes no records: of millions of requests they would be what grows.
     pub(crate) fn unrecorded(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();

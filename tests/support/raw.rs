@@ -141,6 +141,16 @@ impl Client {
         Some(Head { start, headers })
     }
 
+    /// The next head, or nothing if the other side closes before all of it came.
+    pub(crate) fn whole_head(&mut self) -> Option<Head> {
+        while find(&self.held, b"\r\n\r\n").is_none() {
+            if !self.more() {
+                return None;
+            }
+        }
+        self.try_head()
+    }
+
     /// The body that belongs to a head, with its trailers. `None` if it breaks off.
     pub(crate) fn body(&mut self, head: &Head) -> Option<(Vec<u8>, Fields)> {
         if head.header("transfer-encoding").is_some_and(|coding| coding.contains("chunked")) {

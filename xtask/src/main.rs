@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod chaos;
 mod checks;
 mod dev;
 mod foreign;
@@ -30,7 +31,7 @@ struct Chore {
     run: fn(Options) -> Result<()>,
 }
 
-const CHORES: [Chore; 9] = [
+const CHORES: [Chore; 10] = [
     Chore {
         name: "dev",
         usage: "[ARGS…]",
@@ -63,6 +64,12 @@ const CHORES: [Chore; 9] = [
         usage: "[--secs 5] [--rounds 3] [--cases A,B] [--peers A,B]",
         about: "measures CPU time per request beside bare hyper, nginx and Envoy",
         run: bench::run,
+    },
+    Chore {
+        name: "chaos",
+        usage: "[--events 200000] [--kills 100] [--seed 1]",
+        about: "kills gateway and broker while events are sent, and compares the books",
+        run: chaos::run,
     },
     Chore {
         name: "soak",

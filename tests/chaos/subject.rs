@@ -1,0 +1,215 @@
+//! What is put to the test: the gateway with a broker, or a small gateway that breaks the promise.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use super::journal::{Journal, Report};
+use crate::support::{
+    Gateway, Peer, eventually, free_port, gateway::FILE, gusset, nats::Server, shell,
+};
+
+/// Something that takes events and delivers them, and can be killed.
+pub(super) trait Subject {
+    /// Where it takes events.
+    fn address(&self) -> SocketAddr;
+    /// Starts it, with the service that it delivers to.
+    fn deliver_to(&mut self, sink: Peer);
+    /// Kills it.
+    fn kill(&mut self);
+    /// Kills its broker, if it has one, else itself.
+    fn kill_broker(&mut self);
+    /// Lets it stand still for a while.
+    fn pause(&mut self, wait: Duration);
+    /// Starts again what was killed.
+    fn all_up(&mut self);
+    /// How many events are pending, as it says itself.
+    fn pending(&mut self) -> Option<u64>;
+    /// Looks at what only it knows.
+    fn check(&mut self, report: &mut Report, journal: &Journal);
+}
+
+/// The gateway, delivering to a service in order by key, and to a stream.
+pub(super) struct Gusset {
+    port: u16,
+    gateway: Option<Gateway>,
+    folder: Option<TempDir>,
+    nats: Option<Server>,
+    nats_is_down: bool,
+    sink: Option<Peer>,
+}
+
+impl Gusset {
+    /// Not started yet; with a stream to deliver to or without.
+    pub(super) fn start(streams: bool) -> Self {
+        let nats = streams.then(|| {
+            let server = Server::start();
+            server.add_stream("CHAOS", &["chaos.>"]);
+            server
+        });
+        let folder = Some(tempfile::tempdir().unwrap());
+        let port = free_port();
+        Self { port, gateway: None, folder, nats, nats_is_down: false, sink: None }
+    }
+
+    fn run(&mut self) {
+        let Some(folder) = self.folder.take() else { return };
+        self.gateway = Some(Gateway::run_silent(folder, &["-c", FILE]));
+    }
+}
+
+impl Subject for Gusset {
+    fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    fn deliver_to(&mut self, sink: Peer) {
+        let (web, port) = (sink.url(), self.port);
+        let nats = self.nats.as_ref().map(Server::url);
+        let (upstream, target) = match &nats {
+            Some(url) => (
+                format!("  js: {{ kind: nats, url: \"{url}\", jetstream: {{ stream: CHAOS }} }}\n"),
+                ", js/chaos.in",
+            ),
+            None => (String::new(), ""),
+        };
+        let config = format!(
+            "version: 1\nlisten: 127.0.0.1:{port}\nadmin: 127.0.0.1:0\nupstreams:\n  web: {{ kind: \
+             http, url: \"{web}\" }}\n{upstream}routes:\n  - {{ name: in, match: {{ path: /in, event: {{}} }}, \
+             to_all: [web{target}], order_by: \"{{event.subject}}\", delivery: {{ backoff: {{ base: \
+             20ms, max: 500ms }} }}, policy: {{ timeout: 5s, try_timeout: 5s }} }}\n"
+        );
+        fs::write(self.folder.as_ref().unwrap().path().join(FILE), config).unwrap();
+        self.sink = Some(sink);
+        self.run();
+    }
+
+    fn kill(&mut self) {
+        if let Some(gateway) = self.gateway.take() {
+            self.folder = Some(gateway.crash());
+        }
+    }
+
+    fn kill_broker(&mut self) {
+        match &mut self.nats {
+            Some(nats) => {
+                nats.kill();
+                self.nats_is_down = true;
+            }
+            None => self.kill(),
+        }
+    }
+
+    fn pause(&mut self, wait: Duration) {
+        let Some(gateway) = &self.gateway else { return };
+        shell::signal("STOP", gateway.id());
+        thread::sleep(wait);
+        shell::signal("CONT", gateway.id());
+    }
+
+    fn all_up(&mut self) {
+        if let (Some(nats), true) = (&mut self.nats, self.nats_is_down) {
+            nats.restart();
+            self.nats_is_down = false;
+        }
+        self.run();
+    }
+
+    fn pending(&mut self) -> Option<u64> {
+        let answer = self.gateway.as_ref()?.ask_admin("/metrics");
+        let pending =
+            answer.text().lines().filter(|line| line.starts_with("gusset_outbox_pending{"));
+        Some(pending.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum())
+    }
+
+    fn check(&mut self, report: &mut Report, journal: &Journal) {
+        let gateway = self.gateway.as_ref().unwrap();
+        let answer = gateway.ask_admin("/metrics");
+        let dead =
+            answer.text().lines().find_map(|line| line.strip_prefix("gusset_outbox_dead_letters "));
+        assert_eq!(dead, Some("0"), "the service refuses nothing for good");
+        if let Some(nats) = &self.nats {
+            for body in nats.stream_bodies("CHAOS").values() {
+                let (id, _) = body.split_once(' ').unwrap();
+                journal.streamed(id);
+            }
+            journal.compare_stream(report);
+        }
+    }
+}
+
+/// A small gateway over the same store and worker, which breaks the promise in one way.
+pub(super) struct Mutant {
+    how: &'static str,
+    port: u16,
+    folder: TempDir,
+    child: Option<Child>,
+    sink: Option<Peer>,
+}
+
+impl Mutant {
+    /// Not started yet.
+    pub(super) fn start(how: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { how, port: free_port(), folder, child: None, sink: None }
+    }
+}
+
+impl Subject for Mutant {
+    fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    fn deliver_to(&mut self, sink: Peer) {
+        self.sink = Some(sink);
+        self.all_up();
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    fn kill_broker(&mut self) {
+        self.kill();
+    }
+
+    fn pause(&mut self, _: Duration) {}
+
+    fn all_up(&mut self) {
+        if self.child.is_some() {
+            return;
+        }
+        let sink = self.sink.as_ref().unwrap().address();
+        let mut command = Command::new(gusset().with_file_name("mutant"));
+        command.args([self.how, &self.address().to_string(), &sink.to_string()]);
+        let child = command.arg(self.folder.path()).stdin(Stdio::null()).spawn().unwrap();
+        self.child = Some(child);
+        let began = Instant::now();
+        eventually("the mutant listens", || {
+            std::net::TcpStream::connect(self.address())
+                .ok()
+                .filter(|_| began.elapsed().as_secs() < 20)
+        });
+    }
+
+    fn pending(&mut self) -> Option<u64> {
+        Some(0)
+    }
+
+    fn check(&mut self, _: &mut Report, _: &Journal) {}
+}
+
+impl Drop for Mutant {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
