@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::Instant};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use outbox::delivery::{Delivery, Waits};
 use schemars::JsonSchema;
 use schemas::{Attributes, Body, Context, Event, Fault, Mode};
 use serde::{Deserialize, Serialize};
@@ -284,7 +285,50 @@ pub fn leaves(route: &crate::Route) -> BTreeMap<String, Leaf> {
                 route.policy_from.get(name).cloned().unwrap_or_else(|| "built in".to_owned());
             (name.to_owned(), Leaf { value, from })
         })
+        .chain(route.stored.iter().flat_map(|stored| delivery(stored)))
         .collect()
+}
+
+/// The effective schedule by which a route's stored events are delivered: the one owner of their
+/// retries, which no broker's own redelivery multiplies.
+fn delivery(stored: &crate::table::Stored) -> Vec<(String, Leaf)> {
+    let span = |time: std::time::Duration| schemas::units::Span(time).to_string();
+    let shown = |delivery: &Delivery| -> Vec<(&'static str, serde_json::Value)> {
+        let mut all = vec![
+            ("max_age", span(delivery.max_age).into()),
+            ("max_attempts", delivery.max_attempts.map_or("none".into(), Into::into)),
+            ("on_maybe", delivery.on_maybe.name().into()),
+            ("on_poison", delivery.on_poison.name().into()),
+        ];
+        match &delivery.waits {
+            Waits::Backoff { base, max } => {
+                all.push(("backoff.base", span(*base).into()));
+                all.push(("backoff.max", span(*max).into()));
+            }
+            Waits::Delays(delays) => {
+                all.push(("delays", delays.iter().copied().map(span).collect()));
+            }
+        }
+        all
+    };
+    let built_in = shown(&Delivery::default());
+    let mut leaves: Vec<_> = shown(&stored.delivery)
+        .into_iter()
+        .map(|(name, value)| {
+            let from = if built_in.contains(&(name, value.clone())) { "built in" } else { "route" };
+            (format!("delivery.{name}"), Leaf { value, from: from.to_owned() })
+        })
+        .collect();
+    let mut own = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            let leaf = Leaf { value: value.into(), from: "route".to_owned() };
+            leaves.push((name.to_owned(), leaf));
+        }
+    };
+    own("dead_letter", stored.dead_letter.as_ref().map(|to| to.target.clone()));
+    own("order_by", stored.order_by.as_ref().map(ToString::to_string));
+    own("wait", stored.wait.map(span));
+    leaves
 }
 
 /// What guards an upstream and its functions, and where each value comes from.

@@ -171,6 +171,28 @@ impl Delivery {
     }
 }
 
+impl OnMaybe {
+    /// The word of the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resend => "resend",
+            Self::DeadLetter => "dead_letter",
+        }
+    }
+}
+
+impl OnPoison {
+    /// The word of the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::Park => "park",
+        }
+    }
+}
+
 impl Failure {
     /// Reads what came of a try: nothing if it has delivered.
     ///
