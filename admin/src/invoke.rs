@@ -123,6 +123,12 @@ pub fn prepare(table: &Table, asked: &Asked) -> Result<Prepared, Problem> {
         (Grammar::Subject | Grammar::Topic, true) => {
             return Err(bad(format!("`{0}` needs a subject; write {0}/SUBJECT", upstream.name)));
         }
+        (Grammar::RoutingKey, _) if !function.contains('/') => {
+            return Err(bad(format!(
+                "`{0}` needs an exchange and a key; write {0}/EXCHANGE/KEY or {0}//QUEUE",
+                upstream.name
+            )));
+        }
         _ => {}
     }
     let within = asked.timeout.map_or(WITHIN, |span| span.0).min(WITHIN_MAX);

@@ -59,6 +59,14 @@ pub(crate) async fn follow(
             });
             Ok(heard.boxed())
         }
+        Target::Amqp(_) => Err(Fault::new(
+            Class::BadRequest,
+            format!(
+                "`{}` is an amqp upstream: a queue hands each message to one reader, and listening \
+                 would take it from yours; bind a queue of your own and read that",
+                upstream.name
+            ),
+        )),
         Target::Http(_) => Err(Fault::new(
             Class::BadRequest,
             format!("`{}` is an http upstream, which has no topics to listen to", upstream.name),

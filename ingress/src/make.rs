@@ -124,7 +124,7 @@ pub(crate) fn call(
     } else {
         None
     };
-    let identity = if target.ack == Ack::Stored || target.upstream.target.deduplicates() {
+    let identity = if target.ack == Ack::Stored || target.upstream.target.identifies() {
         normalise::identity(route, &event.context, made.as_deref(), &asked.parts.headers)
     } else {
         None

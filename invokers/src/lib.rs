@@ -4,18 +4,25 @@
 //! nothing. Its lane is made from the target by a data-plane core, lazily, and owns that core's
 //! connections; it implements [`schemas::Invoker`].
 
+pub mod amqp;
+mod answer;
 pub mod client;
 pub mod embedded;
 pub mod http;
+mod late;
+mod link;
 pub mod message;
 pub mod nats;
 pub mod probe;
 pub mod tls;
+mod urls;
 
 use std::{fmt, rc::Rc, sync::Arc};
 
 use outbox::Outbox;
 use schemas::{Ack, Format, Grammar, Invoker, Reveal};
+
+pub use self::{late::late_replies, urls::Urls};
 
 /// A checked upstream of any kind. Adding a kind adds a variant, and the compiler names the arms.
 #[derive(Clone, Debug)]
@@ -24,6 +31,8 @@ pub enum Target {
     Http(Arc<http::Target>),
     /// A NATS server, core or JetStream.
     Nats(Arc<nats::Target>),
+    /// An AMQP 0.9.1 broker.
+    Amqp(Arc<amqp::Target>),
     /// Topics in the gateway's own outbox.
     Embedded(Arc<embedded::Target>),
 }
@@ -50,6 +59,7 @@ impl Target {
         match self {
             Self::Http(_) => "http",
             Self::Nats(_) => "nats",
+            Self::Amqp(_) => "amqp",
             Self::Embedded(_) => "embedded",
         }
     }
@@ -60,6 +70,7 @@ impl Target {
         match self {
             Self::Http(_) => Grammar::Path,
             Self::Nats(_) => Grammar::Subject,
+            Self::Amqp(_) => Grammar::RoutingKey,
             Self::Embedded(_) => Grammar::Topic,
         }
     }
@@ -70,7 +81,7 @@ impl Target {
         match self {
             Self::Http(_) => &[Ack::Replied],
             Self::Nats(target) if target.jetstream() => &[Ack::Published],
-            Self::Nats(_) => &[Ack::Published, Ack::Replied],
+            Self::Nats(_) | Self::Amqp(_) => &[Ack::Published, Ack::Replied],
             Self::Embedded(_) => &[Ack::Stored],
         }
     }
@@ -80,7 +91,7 @@ impl Target {
     pub fn default_format(&self) -> Format {
         match self {
             Self::Http(_) => Format::Auto,
-            Self::Nats(_) | Self::Embedded(_) => Format::Binary,
+            Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => Format::Binary,
         }
     }
 
@@ -90,12 +101,20 @@ impl Target {
         matches!(self, Self::Nats(target) if target.jetstream())
     }
 
+    /// Whether the kind hands an event's identity on: what [`Self::deduplicates`] does, and AMQP, whose
+    /// consumers find it in `message-id` and may deduplicate by it.
+    #[must_use]
+    pub fn identifies(&self) -> bool {
+        self.deduplicates() || matches!(self, Self::Amqp(_))
+    }
+
     /// Makes the lane of one core. Opens nothing.
     #[must_use]
     pub fn lane(&self, tools: &Tools) -> Rc<dyn Invoker> {
         match self {
             Self::Http(target) => Rc::new(http::Lane::new(target, tools)),
             Self::Nats(target) => Rc::new(nats::Lane::new(Arc::clone(target), tools.clone())),
+            Self::Amqp(target) => Rc::new(amqp::Lane::new(Arc::clone(target), tools.clone())),
             Self::Embedded(target) => {
                 Rc::new(embedded::Lane::new(Arc::clone(target), Arc::clone(&tools.outbox)))
             }

@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use schemas::{
-    Attributes, Body, BodyError, Call, Class, Context, Fault, Format, Head, Mode, Value,
+    Attributes, Body, BodyError, Call, Class, Context, Fault, Format, Head, Identity, Mode, Value,
     cloudevents,
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
+use sha2::{Digest as _, Sha256};
 
 /// A message on its way to or from a broker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -146,6 +147,19 @@ fn json(attributes: &Attributes) -> serde_json::Map<String, serde_json::Value> {
     map
 }
 
+/// The id by which a broker, or who reads from it, knows a message again: the hash of the event's
+/// identity and the address that it is published to, so that one event may go to several subjects
+/// of one stream.
+pub(crate) fn id(identity: &Identity, upstream: &str, function: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(identity.0);
+    for part in [upstream, function] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The ingress makes events of requests for targets that take events.
 fn no_event() -> Fault {
     Fault::new(Class::Internal, "the target takes events, and the request was not made one")
@@ -179,7 +193,7 @@ fn request_line(head: &Head) -> Vec<(String, String)> {
 fn forwarded(head: &Head) -> Result<Vec<(String, String)>, Fault> {
     let ours = |name: &str| {
         [CONTENT_TYPE.as_str(), CONTENT_LENGTH.as_str(), HOST.as_str()].contains(&name)
-            || ["nats-", "ce-"].iter().any(|start| name.starts_with(start))
+            || ["nats-", "ce-", "cloudevents_"].iter().any(|start| name.starts_with(start))
             || ["http-method", "http-path", "http-query"].contains(&name)
     };
     head.headers
@@ -333,6 +347,18 @@ mod tests {
         ] {
             let message = Message { data: Bytes::copy_from_slice(data), ..Message::default() };
             assert_eq!(serde_json::to_string(&message).unwrap(), shown);
+        }
+    }
+
+    #[test]
+    fn the_message_id_differs_by_identity_upstream_and_subject() {
+        let id =
+            |identity, upstream, subject| id(&Identity([identity; 32]), upstream, subject);
+        let one = id(1, "bus", "a.b");
+        assert_eq!(one.len(), 64);
+        assert_eq!(one, id(1, "bus", "a.b"));
+        for other in [id(2, "bus", "a.b"), id(1, "bus", "a.c"), id(1, "busa", ".b")] {
+            assert_ne!(one, other);
         }
     }
 }

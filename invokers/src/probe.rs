@@ -2,7 +2,7 @@
 
 use schemas::Fault;
 
-use crate::{Target, Tools, http, nats};
+use crate::{Target, Tools, amqp, http, nats};
 
 /// What came of connecting to one place of an upstream.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub async fn probe(target: &Target, tools: &Tools) -> Vec<Probed> {
     match target {
         Target::Http(target) => http::probe(target, tools).await,
         Target::Nats(target) => nats::probe(target, tools).await,
+        Target::Amqp(target) => amqp::probe(target, tools).await,
         Target::Embedded(_) => Vec::new(),
     }
 }

@@ -88,6 +88,11 @@ pub enum Grammar {
     Subject,
     /// A topic of the embedded bus: as a NATS subject.
     Topic,
+    /// An exchange and a routing key of AMQP with a slash between them, each of at most
+    /// [`SHORT_MAX`] bytes. A value fills one word of the key: no `.`, `*`, `#`, blank or control
+    /// character, and not empty. `event.type` may keep its dots. Values never name a queue of the
+    /// broker's own (`amq.…`) on the default exchange.
+    RoutingKey,
     /// Text in a header or a redirect's query: no control character.
     Text,
 }
@@ -95,6 +100,10 @@ pub enum Grammar {
 /// The bytes that a filled subject may have. A server takes 4096 for the subject, the reply's subject
 /// and two numbers together, and closes the connection of a client that sends more.
 pub const SUBJECT_MAX: usize = 1024;
+
+/// The bytes that an exchange's name and a routing key may have in AMQP: its strings have a length of
+/// one byte.
+pub const SHORT_MAX: usize = 255;
 
 /// The values that a request brings.
 pub trait Values {
@@ -182,7 +191,8 @@ impl Grammar {
                 }
                 !value.is_empty()
             }
-            Self::Subject | Self::Topic => {
+            Self::Subject | Self::Topic | Self::RoutingKey => {
+                let is_token = if self == Self::RoutingKey { is_word } else { is_token };
                 let of_path = matches!(placeholder.source, Source::Rest | Source::Path(_));
                 if placeholder.many && of_path {
                     // What a path brings comes in segments; they become tokens.
@@ -231,6 +241,13 @@ impl Grammar {
                     || text.len() <= SUBJECT_MAX
                         && text.split('.').all(is_token)
                         && (!of_the_server(text) || of_the_server(front))
+            }
+            Self::RoutingKey => {
+                let of_the_broker = |text: &str| text.starts_with("/amq.");
+                let (exchange, key) = text.split_once('/').unwrap_or((text, ""));
+                exchange.len() <= SHORT_MAX
+                    && key.len() <= SHORT_MAX
+                    && (!of_the_broker(text) || of_the_broker(front))
             }
             Self::Text => true,
         }
@@ -393,6 +410,15 @@ impl fmt::Display for Placeholder {
             None => Ok(()),
         }
     }
+}
+
+/// Whether this may be one word of an AMQP routing key.
+#[must_use]
+pub fn is_word(text: &str) -> bool {
+    !text.is_empty()
+        && !text
+            .chars()
+            .any(|c| matches!(c, '.' | '*' | '#') || c.is_whitespace() || c.is_control())
 }
 
 #[cfg(test)]

@@ -43,7 +43,6 @@ pub const KINDS_TO_COME: &[&str] = &[
     "openfaas",
     "knative",
     "grpc",
-    "amqp",
     "openapi",
     "graphql",
     "soap",

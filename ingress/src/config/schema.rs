@@ -139,6 +139,7 @@ impl JsonSchema for Upstream {
         let kinds = [
             ("http", invokers::http::Written::json_schema(schemas)),
             ("nats", invokers::nats::Written::json_schema(schemas)),
+            ("amqp", invokers::amqp::Written::json_schema(schemas)),
             ("embedded", Embedded::json_schema(schemas)),
         ];
         let branches: Vec<Schema> = kinds

@@ -166,6 +166,10 @@ pub(super) struct TargetForm {
     pub(super) upstream: Option<Name>,
     /// The subject, beside an `upstream` of kind nats.
     pub(super) subject: Option<String>,
+    /// The exchange, beside an `upstream` of kind amqp. Default: the default exchange.
+    pub(super) exchange: Option<String>,
+    /// The routing key, beside an `upstream` of kind amqp.
+    pub(super) key: Option<String>,
     /// The topic, beside an `upstream` of kind embedded.
     pub(super) topic: Option<String>,
     /// Its share among the route's targets. Default 1; 0 gets nothing.
@@ -194,8 +198,25 @@ pub(super) struct LongAddress {
     pub(super) upstream: Name,
     /// The subject, for an upstream of kind nats.
     pub(super) subject: Option<String>,
+    /// The exchange, for an upstream of kind amqp. Default: the default exchange.
+    pub(super) exchange: Option<String>,
+    /// The routing key, for an upstream of kind amqp.
+    pub(super) key: Option<String>,
     /// The topic, for an upstream of kind embedded.
     pub(super) topic: Option<String>,
+}
+
+impl LongAddress {
+    /// What is said of the function, by the names of the fields.
+    pub(super) fn words(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = [
+            ("subject", &self.subject),
+            ("exchange", &self.exchange),
+            ("key", &self.key),
+            ("topic", &self.topic),
+        ];
+        all.into_iter().filter_map(|(field, text)| Some((field, text.as_deref()?)))
+    }
 }
 
 /// The path that an HTTP target gets. The path of the upstream's URL goes in front.

@@ -220,5 +220,9 @@ pub(crate) fn print(book: &Book, cores: &[&CoreMetrics]) -> String {
         say(format_args!("# TYPE {name} {kind}"));
         say(format_args!("{name} {}", cores.iter().map(|core| of(core)).sum::<u64>()));
     }
+    let late = "gusset_late_replies_total";
+    say(format_args!("# HELP {late} Replies over brokers that came when nobody waited any more."));
+    say(format_args!("# TYPE {late} counter"));
+    say(format_args!("{late} {}", invokers::late_replies()));
     out
 }

@@ -1,13 +1,16 @@
 //! A NATS upstream as it is written, and checked.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use schemas::{FileRef, Name, Secret, template::is_token, units::Span};
 use serde::{Deserialize, Serialize};
 
 use super::auth::Credential;
-use crate::tls::Tls;
+use crate::{
+    tls::Tls,
+    urls::{Urls, is_loopback},
+};
 
 /// A NATS upstream as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -33,16 +36,6 @@ pub struct Written {
     pub connect_timeout: Option<Span>,
     /// Lets a credential go over plain text to an address that is not loopback.
     pub allow_plaintext_credentials: Option<bool>,
-}
-
-/// One URL or a list of them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Urls {
-    /// One.
-    One(String),
-    /// Several.
-    Many(Vec<String>),
 }
 
 /// Whether and how JetStream is used.
@@ -145,12 +138,7 @@ impl Server {
 }
 
 fn servers(urls: &Urls, wrong: &mut Wrong) -> Vec<Server> {
-    let urls = match urls {
-        Urls::One(url) => vec![("url".to_owned(), url)],
-        Urls::Many(urls) => {
-            urls.iter().enumerate().map(|(at, url)| (format!("url[{at}]"), url)).collect()
-        }
-    };
+    let urls = urls.each();
     if urls.is_empty() {
         wrong.push(("url".to_owned(), "is empty; write nats://host:4222".to_owned()));
     }
@@ -249,12 +237,6 @@ fn check_tls(tls: Option<&Tls>, wrong: &mut Wrong) {
         ));
     }
     wrong.extend(tls.check());
-}
-
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

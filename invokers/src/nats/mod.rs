@@ -1,13 +1,12 @@
 //! NATS, core and JetStream.
 //!
-//! A lane owns one connection (`link.rs`, `session.rs`). A call becomes a message and is published
+//! A lane owns one connection (`../link.rs`, `session.rs`). A call becomes a message and is published
 //! and confirmed, sent and replied to, or stored by JetStream and acknowledged, by what its `ack`
 //! and the upstream's `jetstream` say. docs/nats.md tells users what each of these promises.
 
 mod auth;
 mod config;
 mod follow;
-mod link;
 mod probe;
 mod refusal;
 mod reply;
@@ -23,24 +22,27 @@ use futures_util::future::LocalBoxFuture;
 use schemas::{Ack, Call, Class, Fault, Guarantee, Invoker, Receipt, Reply, template::is_token};
 
 pub use self::{
-    config::{JetStream, Target, Urls, Written},
+    config::{JetStream, Target, Written},
     follow::{Following, follow},
     probe::probe,
 };
 use self::{
-    link::Link,
     refusal::Refusal,
-    session::Session,
+    session::{Servers, Session},
     stream::{Storages, Stored},
 };
-use crate::{Tools, message::Message};
+use crate::{
+    Tools,
+    link::Link,
+    message::{self, Message},
+};
 
 /// One core's connection.
 #[derive(Debug)]
 pub struct Lane {
     target: Arc<Target>,
     tools: Tools,
-    link: OnceCell<Link>,
+    link: OnceCell<Link<Servers>>,
     storages: Storages,
 }
 
@@ -61,8 +63,9 @@ impl Lane {
         if !call.function.split('.').all(is_token) {
             return Err(Refusal::Subject.into());
         }
-        let link =
-            self.link.get_or_init(|| Link::start(Arc::clone(&self.target), self.tools.clone()));
+        let link = self.link.get_or_init(|| {
+            Link::start(Servers { target: Arc::clone(&self.target), tools: self.tools.clone() })
+        });
         let session = match link.session().await {
             Ok(session) => session,
             Err(fault) => return Err(fault.unsent(call)),
@@ -112,7 +115,7 @@ impl Lane {
         }
         if self.target.jetstream {
             if let Some(identity) = &call.identity {
-                let id = stream::message_id(identity, &self.target.name, &call.function);
+                let id = message::id(identity, &self.target.name, &call.function);
                 headers.insert("Nats-Msg-Id", id);
             }
             if let Some(stream) = &self.target.stream {

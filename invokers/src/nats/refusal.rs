@@ -1,13 +1,12 @@
 //! Why a message did not get through, in the words of a caller.
 
-use std::{borrow::Cow, error::Error, sync::Arc, time::Duration};
-
 use schemas::{Class, Fault};
 
-use crate::tls::BadTls;
-
-/// When it makes sense to come again after a connection was lost.
-const AGAIN: Duration = Duration::from_secs(1);
+use crate::{
+    link::{self, AGAIN, Broker as _},
+    nats::session::Servers,
+    tls::BadTls,
+};
 
 /// Why a session did not take a message or did not confirm it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +32,7 @@ pub(super) enum Refusal {
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Down => {
-                Self::new(Class::Unavailable, "the connection to the NATS server is down")
-                    .after(AGAIN)
-            }
+            Refusal::Down => link::down(Servers::NAME),
             Refusal::Lost => Self::new(
                 Class::Unavailable,
                 "the connection to the NATS server was lost before it confirmed the message",
@@ -75,50 +71,6 @@ impl From<Refusal> for Fault {
                  them",
             ),
         }
-    }
-}
-
-/// Why there is no connection. Many callers are told the same.
-#[derive(Clone, Debug)]
-pub(super) struct Why {
-    class: Class,
-    detail: Cow<'static, str>,
-    cause: Option<Arc<str>>,
-}
-
-impl Why {
-    pub(super) fn new(class: Class, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { class, detail: detail.into(), cause: None }
-    }
-
-    /// Keeps what lies underneath, for the log.
-    pub(super) fn because(mut self, error: impl Error) -> Self {
-        let mut said = error.to_string();
-        let mut under = error.source();
-        while let Some(cause) = under {
-            said = format!("{said}: {cause}");
-            under = cause.source();
-        }
-        self.cause = Some(said.into());
-        self
-    }
-
-    /// As a fault: nothing has been sent.
-    pub(super) fn fault(&self) -> Fault {
-        let mut fault = Fault::new(self.class, self.detail.clone());
-        if self.class == Class::Unavailable {
-            fault = fault.after(AGAIN);
-        }
-        if let Some(cause) = &self.cause {
-            fault = fault.because(cause.to_string());
-        }
-        fault
-    }
-}
-
-impl From<Fault> for Why {
-    fn from(fault: Fault) -> Self {
-        Self { class: fault.class, detail: fault.detail.clone(), cause: None }.because(fault)
     }
 }
 

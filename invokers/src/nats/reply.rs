@@ -1,25 +1,11 @@
 //! A service's reply, as the answer of an HTTP function.
 
 use async_nats::{Message, StatusCode as NatsStatus};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE};
-use schemas::{Body, Class, Fault, Ran, Reply, Verdict, cloudevents};
+use http::StatusCode;
+use schemas::{Class, Fault, Reply};
 
 use super::stream::Stored;
-
-/// What is about the connection, not about the answer (RFC 9110, section 7.6.1), and what frames
-/// it. A service does not write these.
-const NOT_OF_THE_ANSWER: [&str; 10] = [
-    "connection",
-    "content-length",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+use crate::answer;
 
 /// Makes the answer of a reply.
 pub(super) fn read(message: Message) -> Result<Reply, Fault> {
@@ -40,80 +26,15 @@ pub(super) fn read(message: Message) -> Result<Reply, Fault> {
         headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     };
     let failure = first("Nats-Service-Error").or_else(|| first("Nats-Service-Error-Code"));
-    let status = match (first("http-status"), failure) {
-        (Some(status), _) => status_of(status, 200)
-            .ok_or_else(|| odd("its http-status is not a number from 200 to 599".to_owned()))?,
-        (None, Some(_)) => first("Nats-Service-Error-Code")
-            .and_then(|code| status_of(code, 400))
-            .unwrap_or(StatusCode::BAD_GATEWAY),
-        (None, None) => StatusCode::OK,
-    };
+    let code = first("Nats-Service-Error-Code").and_then(|code| answer::status_of(code, 400));
+    let failed = failure.map(|_| code.unwrap_or(StatusCode::BAD_GATEWAY));
     let mut data = message.payload;
     if data.is_empty()
         && let Some(said) = first("Nats-Service-Error")
     {
         data = said.clone().into();
     }
-    let mut reply = Reply::ok(status, answer_headers(&headers)?, Body::from(data));
-    reply.verdict = classify(status, failure.is_some());
-    Ok(reply)
-}
-
-/// Whether the service did what it was asked.
-fn classify(status: StatusCode, failed: bool) -> Verdict {
-    let (class, ran) = match status.as_u16() {
-        429 => (Class::Throttled, Ran::No),
-        500.. => (Class::FunctionFailed, Ran::Maybe),
-        _ if failed => (Class::FunctionFailed, Ran::Maybe),
-        _ => return Verdict::Ok,
-    };
-    Verdict::Failed { class, ran, retry_after_ms: None }
-}
-
-/// The headers of the answer: those that the service names, the attributes of an event, and the
-/// type of the data.
-fn answer_headers(headers: &[(String, String)]) -> Result<HeaderMap, Fault> {
-    let mut out = HeaderMap::new();
-    let mut kind = None;
-    for (name, value) in headers {
-        let lower = name.to_ascii_lowercase();
-        let target = match lower.strip_prefix("http-header-") {
-            Some(name) => name,
-            None if lower == "content-type" => {
-                kind = Some(value.clone());
-                continue;
-            }
-            None if lower == "ce-datacontenttype" => {
-                let decoded = cloudevents::decode_value(value.as_bytes())
-                    .map_err(|_| odd("its ce-datacontenttype is not percent-encoded".to_owned()))?;
-                kind.get_or_insert(decoded.into_owned());
-                continue;
-            }
-            None if lower.starts_with("ce-") => lower.as_str(),
-            None => continue,
-        };
-        if NOT_OF_THE_ANSWER.contains(&target) {
-            continue;
-        }
-        let name: HeaderName =
-            target.parse().map_err(|_| odd(format!("{name:?} names no HTTP header")))?;
-        out.append(name, value_of(&lower, value)?);
-    }
-    if let Some(kind) = kind
-        && !out.contains_key(CONTENT_TYPE)
-    {
-        out.insert(CONTENT_TYPE, value_of("content-type", &kind)?);
-    }
-    Ok(out)
-}
-
-fn value_of(name: &str, value: &str) -> Result<HeaderValue, Fault> {
-    HeaderValue::from_str(value).map_err(|_| odd(format!("its {name} is no HTTP header value")))
-}
-
-fn status_of(text: &str, least: u16) -> Option<StatusCode> {
-    let number = text.trim().parse().ok().filter(|number| (least..=599).contains(number))?;
-    StatusCode::from_u16(number).ok()
+    answer::of(&headers, data, failed)
 }
 
 /// All headers of a message, one pair for each value.
@@ -126,21 +47,11 @@ pub(super) fn pairs(headers: Option<&async_nats::HeaderMap>) -> Vec<(String, Str
         .collect()
 }
 
-/// The service has run, and its reply cannot be made an answer. The reason is for the log.
-fn odd(why: String) -> Fault {
-    Fault::new(
-        Class::UpstreamProtocol,
-        "the service's reply cannot be made an answer: its http-status or http-header- headers are \
-         not valid",
-    )
-    .code("bad_reply")
-    .because(why)
-    .maybe()
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use http::HeaderName;
+    use schemas::{Ran, Verdict};
 
     use super::*;
 

@@ -29,13 +29,37 @@ use tokio::{sync::oneshot, task::JoinSet};
 
 use super::{
     config::Target,
-    refusal::{Refusal, Why, no_tls},
+    refusal::{Refusal, no_tls},
     under_way::{Greeting, UnderWay},
 };
-use crate::Tools;
+use crate::{
+    Tools,
+    link::{self, Broker, Why},
+};
 
 /// A server that does not answer two of these is gone.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The servers of an upstream, and what is needed to connect to them.
+#[derive(Debug)]
+pub(super) struct Servers {
+    pub(super) target: Arc<Target>,
+    pub(super) tools: Tools,
+}
+
+impl Broker for Servers {
+    type Session = Session;
+
+    const NAME: &'static str = "NATS server";
+
+    fn servers(&self) -> usize {
+        self.target.servers.len()
+    }
+
+    async fn open(&self, server: usize) -> Result<Session, Why> {
+        Session::open(&self.target, &self.tools, &self.target.servers[server]).await
+    }
+}
 
 /// One connection.
 #[derive(Debug)]
@@ -67,16 +91,6 @@ impl Session {
     /// The largest message that the server takes, headers included.
     pub(super) fn max_payload(&self) -> usize {
         self.client.max_payload()
-    }
-
-    /// Whether the connection has ended.
-    pub(super) fn is_over(&self) -> bool {
-        self.under_way.is_over()
-    }
-
-    /// Returns when the connection has ended.
-    pub(super) async fn over(&self) {
-        self.under_way.over().await;
     }
 
     /// Publishes, and returns when the server has processed the message.
@@ -133,6 +147,16 @@ impl Session {
             PublishErrorKind::InvalidSubject => Refusal::Subject,
             PublishErrorKind::Send => Refusal::Down,
         })
+    }
+}
+
+impl link::Session for Session {
+    fn is_over(&self) -> bool {
+        self.under_way.is_over()
+    }
+
+    async fn over(&self) {
+        self.under_way.over().await;
     }
 }
 

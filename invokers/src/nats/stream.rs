@@ -8,9 +8,8 @@ use std::{
 
 use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
-use schemas::{Ack, Class, Fault, Guarantee, Identity, Receipt};
+use schemas::{Ack, Class, Fault, Guarantee, Receipt};
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
 use super::session::Session;
 
@@ -134,18 +133,6 @@ impl ApiFailure {
     }
 }
 
-/// The id by which JetStream knows a message again: the hash of the event's identity and the
-/// address that it is published to, so that one event may go to several subjects of one stream.
-pub(super) fn message_id(identity: &Identity, upstream: &str, subject: &str) -> String {
-    let mut hash = Sha256::new();
-    hash.update(identity.0);
-    for part in [upstream, subject] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// What is known of where streams keep their messages. It is asked for in the background; until
 /// the answer is here, and where it may not be had, the weaker claim is made.
 #[derive(Clone, Debug, Default)]
@@ -243,17 +230,5 @@ mod tests {
         check(r#"{"error":{"code":503,"err_code":10077}}"#, None, "stream_full", no);
         check(r#"{"error":{"code":503,"err_code":10023}}"#, None, "unavailable", no);
         check(r#"{"error":{"code":400,"err_code":10071}}"#, None, "upstream_protocol", no);
-    }
-
-    #[test]
-    fn the_message_id_differs_by_identity_upstream_and_subject() {
-        let id =
-            |identity, upstream, subject| message_id(&Identity([identity; 32]), upstream, subject);
-        let one = id(1, "bus", "a.b");
-        assert_eq!(one.len(), 64);
-        assert_eq!(one, id(1, "bus", "a.b"));
-        for other in [id(2, "bus", "a.b"), id(1, "bus", "a.c"), id(1, "busa", ".b")] {
-            assert_ne!(one, other);
-        }
     }
 }

@@ -13,6 +13,7 @@ use async_nats::{Event, Message, ServerError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::refusal::{Refusal, Refused};
+use crate::late;
 
 /// How many messages may be under way without a fence behind them that has come back. The library
 /// keeps 128 refusals and drops what is over.
@@ -215,9 +216,9 @@ impl UnderWay {
     /// A reply has come.
     pub(super) fn replied(&self, token: u64, message: Message) {
         let awaited = self.state().awaited.remove(&token);
-        if let Some(awaited) = awaited {
-            // One who no longer waits has dropped its end.
-            drop(awaited.reply.send(Ok(message)));
+        // One who no longer waits has given its place back, or has just dropped its end.
+        if awaited.is_none_or(|awaited| awaited.reply.send(Ok(message)).is_err()) {
+            late::count();
         }
     }
 

@@ -100,8 +100,8 @@ fn when_the_cable_is_cut_what_was_confirmed_has_arrived_and_nothing_comes_later(
     on_core(async {
         let client = async_nats::connect(server.url()).await.unwrap();
         let mut heard = subscribe(&client, "t").await;
-        let cable = Cable::lay(&server);
-        let lane = plain_lane(&cable.url());
+        let cable = Cable::lay(server.port);
+        let lane = plain_lane(&cable.url("nats"));
         let mut all_told = Vec::new();
         let mut arrived = HashSet::new();
         for _ in 0..10 {
@@ -139,8 +139,8 @@ fn what_waited_for_a_connection_that_broke_is_not_sent_by_the_next() {
     on_core(async {
         let client = async_nats::connect(server.url()).await.unwrap();
         let mut heard = subscribe(&client, "t").await;
-        let cable = Cable::lay(&server);
-        let lane = plain_lane(&cable.url());
+        let cable = Cable::lay(server.port);
+        let lane = plain_lane(&cable.url("nats"));
         for round in 0..10 {
             until_ok(&lane, || publish("up", "")).await;
             // The connection is gone before it is told of these, which are more than it writes
@@ -215,8 +215,8 @@ fn a_request_under_way_may_have_run_when_the_connection_is_lost() {
     on_core(async {
         let client = async_nats::connect(server.url()).await.unwrap();
         let mut heard = subscribe(&client, "slow").await;
-        let cable = Cable::lay(&server);
-        let lane = plain_lane(&cable.url());
+        let cable = Cable::lay(server.port);
+        let lane = plain_lane(&cable.url("nats"));
         let cut = async {
             heard.next().await.unwrap();
             cable.cut();

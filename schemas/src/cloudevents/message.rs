@@ -15,6 +15,18 @@ pub fn message_headers(attributes: &Attributes) -> Vec<(String, String)> {
         .collect()
 }
 
+/// The headers that carry these attributes, which are checked, on an AMQP 0.9.1 message (the RabbitMQ
+/// binding of Knative, section 3.1.3): texts as they are. The `datacontenttype` is not among them: it
+/// is the message's own property.
+#[must_use]
+pub fn amqp_headers(attributes: &Attributes) -> Vec<(String, String)> {
+    attributes
+        .texts()
+        .filter(|(name, _)| *name != "datacontenttype")
+        .map(|(name, text)| (format!("ce-{name}"), text.into_owned()))
+        .collect()
+}
+
 /// Reads the attributes of a message in binary mode; `None` if it is no such event: it has none of
 /// the four required attributes, or its Content-Type says that the event is in its data
 /// ([`by_content_type`]). Names are compared without regard to case. Some senders write the
@@ -93,6 +105,24 @@ mod tests {
         );
         let read = read_message(lines.into_iter()).unwrap().unwrap();
         assert_eq!(read.datacontenttype, attributes.datacontenttype);
+    }
+
+    #[test]
+    fn on_amqp_texts_stay_as_they_are_and_the_content_type_is_a_property() {
+        let attributes = Attributes {
+            id: "1".to_owned(),
+            source: "/s".to_owned(),
+            kind: "t".to_owned(),
+            subject: Some("a b".to_owned()),
+            datacontenttype: Some("text/plain".to_owned()),
+            ..Attributes::default()
+        };
+        let headers = amqp_headers(&attributes);
+        let lines: Vec<_> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let basic =
+            [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "t")];
+        assert_eq!(lines[..4], basic);
+        assert_eq!(lines[4..], [("ce-subject", "a b")]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use http::{HeaderMap, HeaderName, header::CONTENT_TYPE};
 
 pub use headers::{read_binary, remove_binary, write_binary};
 pub use json::{read_batch, read_structured, write_batch, write_structured};
-pub use message::{message_headers, read_message};
+pub use message::{amqp_headers, message_headers, read_message};
 pub use value::{decode_value, encode_value};
 
 /// The media type of one event in the JSON format.

@@ -3,7 +3,7 @@
 use invokers::Target;
 use schemas::{
     Address, Name, Template,
-    template::{Piece, is_token},
+    template::{Piece, SHORT_MAX, is_token},
 };
 
 use super::templates::Brings;
@@ -22,29 +22,42 @@ pub(super) fn of_long_form(
     spot: &Spot<'_>,
     report: &mut Report,
 ) -> Option<Address> {
-    let word = match upstream.map(|upstream| &upstream.target) {
-        None => None,
-        Some(Target::Http(_)) => Some(""),
-        Some(Target::Nats(_)) => Some("subject"),
-        Some(Target::Embedded(_)) => Some("topic"),
-    };
+    let words: Option<&[&str]> = upstream.map(|upstream| match &upstream.target {
+        Target::Http(_) => &[][..],
+        Target::Nats(_) => &["subject"],
+        Target::Amqp(_) => &["exchange", "key"],
+        Target::Embedded(_) => &["topic"],
+    });
     let mut function = Template::default();
-    for (field, text) in [("subject", &long.subject), ("topic", &long.topic)] {
-        let Some(text) = text else { continue };
-        let at = spot.field(field);
-        match word {
-            Some("") => {
+    for (field, text) in long.words() {
+        match words {
+            Some([]) => {
                 let message = format!("`{field}` is not for an http upstream");
                 report.error(&spot.key(field), message, "leave it out");
                 return None;
             }
-            Some(word) if word != field => {
+            Some(words) if !words.contains(&field) => {
                 let message = format!("the upstream `{}` has no `{field}`", long.upstream);
-                report.error(&spot.key(field), message, format!("write `{word}`"));
+                let words = words.join("` and `");
+                report.error(&spot.key(field), message, format!("write `{words}`"));
                 return None;
             }
-            _ => function = text.parse().map_err(|error| report.said(&at, error)).ok()?,
+            _ => {
+                let at = spot.field(field);
+                function = text.parse().map_err(|error| report.said(&at, error)).ok()?;
+            }
         }
+    }
+    if long.exchange.is_some() || long.key.is_some() {
+        let exchange = long.exchange.as_deref().unwrap_or_default();
+        if exchange.contains('/') {
+            let message = "the exchange has a slash, which ends its name in an address";
+            report.error(&spot.field("exchange"), message, "give the exchange another name");
+            return None;
+        }
+        // Each has been parsed by itself.
+        let whole = format!("{exchange}/{}", long.key.as_deref().unwrap_or_default());
+        function = whole.parse().map_err(|error| report.said(spot, error)).ok()?;
     }
     Some(Address { upstream: long.upstream.clone(), function })
 }
@@ -70,6 +83,7 @@ pub(super) fn check(
         Target::Nats(_) => {
             brings.check(function, spot, report) && tokens(address, "subject", spot, report)
         }
+        Target::Amqp(_) => brings.check(function, spot, report) && key(address, spot, report),
         Target::Embedded(_) => {
             brings.check(function, spot, report) && tokens(address, "topic", spot, report)
         }
@@ -85,15 +99,7 @@ fn tokens(address: &Address, what: &str, spot: &Spot<'_>, report: &mut Report) -
         report.error(spot, format!("has no {what}"), remedy);
         return false;
     }
-    // A placeholder becomes a character that no token may have and no file can write into one.
-    let marked: String = function
-        .pieces()
-        .iter()
-        .map(|piece| match piece {
-            Piece::Literal(text) => text.as_str(),
-            Piece::Placeholder(_) => "\0",
-        })
-        .collect();
+    let marked = marked(function);
     for token in marked.split('.') {
         let complaint = match token {
             "\0" => continue,
@@ -109,4 +115,48 @@ fn tokens(address: &Address, what: &str, spot: &Spot<'_>, report: &mut Report) -
         return false;
     }
     true
+}
+
+/// Whether the function part is an exchange and a routing key, and each placeholder is a word of the
+/// key by itself.
+fn key(address: &Address, spot: &Spot<'_>, report: &mut Report) -> bool {
+    let (function, upstream) = (&address.function, &address.upstream);
+    let marked = marked(function);
+    let example = || format!("write {upstream}/exchange/key, or {upstream}//queue");
+    let Some((exchange, key)) = marked.split_once('/') else {
+        let message = format!("`{function}` has no slash between the exchange and the key");
+        report.error(spot, message, example());
+        return false;
+    };
+    let half = |word: &str| word.len() > 1 && word.contains('\0');
+    let complaint = if exchange.is_empty() && key.is_empty() {
+        ("neither an exchange nor a key", example())
+    } else if exchange.contains('\0') {
+        ("a placeholder in the exchange", "write the exchange's name".to_owned())
+    } else if exchange.len() > SHORT_MAX || key.len() > SHORT_MAX {
+        ("more than 255 bytes in the exchange or the key", "write shorter ones".to_owned())
+    } else if exchange.chars().any(char::is_control)
+        || key.chars().any(|c| c.is_control() && c != '\0')
+    {
+        ("a control character", "leave it out".to_owned())
+    } else if key.split('.').any(|word| matches!(word, "*" | "#")) {
+        ("a wildcard", "write whole words; a binding has the wildcards".to_owned())
+    } else if key.split(['.', '/']).any(half) {
+        let remedy = "put a dot or a slash on either side of it".to_owned();
+        ("a placeholder that is only a part of a word", remedy)
+    } else {
+        return true;
+    };
+    report.error(spot, format!("the key `{function}` has {}", complaint.0), complaint.1);
+    false
+}
+
+/// The text with a character for each placeholder that no function part may have and no file can
+/// write into one.
+fn marked(function: &Template) -> String {
+    let pieces = function.pieces().iter().map(|piece| match piece {
+        Piece::Literal(text) => text.as_str(),
+        Piece::Placeholder(_) => "\0",
+    });
+    pieces.collect()
 }

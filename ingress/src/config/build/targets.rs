@@ -80,6 +80,8 @@ impl Common<'_, '_> {
             to: None,
             upstream: None,
             subject: None,
+            exchange: None,
+            key: None,
             topic: None,
             weight: None,
             rewrite: None,
@@ -167,6 +169,8 @@ impl Common<'_, '_> {
                 let long = LongAddress {
                     upstream: upstream.clone(),
                     subject: form.subject.clone(),
+                    exchange: form.exchange.clone(),
+                    key: form.key.clone(),
                     topic: form.topic.clone(),
                 };
                 whole(&long, spot, around, report)
@@ -357,7 +361,7 @@ impl Common<'_, '_> {
 pub(super) fn takes_events(kind: &Target) -> bool {
     match kind {
         Target::Http(_) => false,
-        Target::Nats(_) | Target::Embedded(_) => true,
+        Target::Nats(_) | Target::Amqp(_) | Target::Embedded(_) => true,
     }
 }
 
@@ -384,7 +388,9 @@ pub(super) fn whole<'s>(
 ) -> Option<Found<'s>> {
     let upstream = around.upstreams.find(&long.upstream, &spot.field("upstream"), report)?.cloned();
     let address = addresses::of_long_form(long, upstream.as_deref(), spot, report)?;
-    let word = if long.subject.is_some() { "subject" } else { "topic" };
-    let at = if spot.has(word) { spot.field(word) } else { spot.clone() };
+    let at = match long.words().last() {
+        Some((word, _)) if spot.has(word) => spot.field(word),
+        _ => spot.clone(),
+    };
     Some(Found { upstream, address, at })
 }

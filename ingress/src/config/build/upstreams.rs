@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use invokers::{Target, embedded, http, nats};
+use invokers::{Target, amqp, embedded, http, nats};
 use policy::GuardsWritten;
 use schemas::Name;
 use serde::{Serialize, de::DeserializeOwned};
@@ -25,7 +25,7 @@ use crate::{
 pub(super) type Upstreams<'a> = Named<'a, Arc<Upstream>>;
 
 /// The kinds that are built.
-const KINDS: [&str; 3] = ["http", "nats", "embedded"];
+const KINDS: [&str; 4] = ["http", "nats", "amqp", "embedded"];
 
 /// Reads and checks every upstream.
 pub(super) fn read<'a>(
@@ -85,6 +85,10 @@ fn upstream(
             not_built::refuse(spot, not_built::Place::Nats, report);
             let (target, written) = checked(name, spot, report, nats::Target::build)?;
             (Target::Nats(Arc::new(target)), written)
+        }
+        "amqp" => {
+            let (target, written) = checked(name, spot, report, amqp::Target::build)?;
+            (Target::Amqp(Arc::new(target)), written)
         }
         "embedded" => {
             let bus = Arc::clone(&offer.embedded);

@@ -2,6 +2,9 @@
 //! after each loss. While it is down callers are told so at once.
 
 use std::{
+    borrow::Cow,
+    error::Error,
+    fmt,
     hash::{BuildHasher as _, Hasher as _, RandomState},
     sync::Arc,
     time::Duration,
@@ -13,12 +16,8 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::{
-    config::Target,
-    refusal::{Refusal, Why},
-    session::Session,
-};
-use crate::Tools;
+/// When it makes sense to come again after a connection was lost.
+pub(crate) const AGAIN: Duration = Duration::from_secs(1);
 
 /// The wait after the first failure; each further one doubles it.
 const WAIT_FIRST: Duration = Duration::from_millis(100);
@@ -26,35 +25,102 @@ const WAIT_FIRST: Duration = Duration::from_millis(100);
 /// The bound of every wait.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// How sessions of a broker are made.
+pub(crate) trait Broker: Send + Sync + 'static {
+    /// A connection that is up, until it is over for good.
+    type Session: Session;
+
+    /// What callers are told that it is: `NATS server`.
+    const NAME: &'static str;
+
+    /// How many servers there are; never none.
+    fn servers(&self) -> usize;
+
+    /// Connects to one of them. Ends within the time that the upstream gives it.
+    fn open(&self, server: usize) -> impl Future<Output = Result<Self::Session, Why>> + Send;
+}
+
+/// One connection, which is not made again by itself.
+pub(crate) trait Session: Send + Sync + 'static {
+    /// Whether the connection has ended.
+    fn is_over(&self) -> bool;
+
+    /// Returns when the connection has ended.
+    fn over(&self) -> impl Future<Output = ()> + Send;
+}
+
 /// The connection of a lane.
 #[derive(Debug)]
-pub(super) struct Link {
-    state: watch::Receiver<State>,
+pub(crate) struct Link<B: Broker> {
+    state: watch::Receiver<State<B>>,
     /// Whose turn it is to wait for the first session.
     turn: Mutex<()>,
     task: AbortHandle,
 }
 
-#[derive(Debug)]
-enum State {
+enum State<B: Broker> {
     /// For the first time: callers wait for the outcome.
     Connecting,
-    Up(Arc<Session>),
+    Up(Arc<B::Session>),
     /// Lost or never had, and being made again.
     Down(Why),
 }
 
-impl Link {
+/// Why there is no connection. Many callers are told the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Why {
+    class: Class,
+    detail: Cow<'static, str>,
+    cause: Option<Arc<str>>,
+}
+
+impl Why {
+    pub(crate) fn new(class: Class, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { class, detail: detail.into(), cause: None }
+    }
+
+    /// Keeps what lies underneath, for the log.
+    pub(crate) fn because(mut self, error: impl Error) -> Self {
+        let mut said = error.to_string();
+        let mut under = error.source();
+        while let Some(cause) = under {
+            said = format!("{said}: {cause}");
+            under = cause.source();
+        }
+        self.cause = Some(said.into());
+        self
+    }
+
+    /// As a fault: nothing has been sent.
+    pub(crate) fn fault(&self) -> Fault {
+        let mut fault = Fault::new(self.class, self.detail.clone());
+        if self.class == Class::Unavailable {
+            fault = fault.after(AGAIN);
+        }
+        if let Some(cause) = &self.cause {
+            fault = fault.because(cause.to_string());
+        }
+        fault
+    }
+}
+
+impl From<Fault> for Why {
+    fn from(fault: Fault) -> Self {
+        Self { class: fault.class, detail: fault.detail.clone(), cause: None }.because(fault)
+    }
+}
+
+impl<B: Broker> Link<B> {
     /// Starts to connect.
-    pub(super) fn start(target: Arc<Target>, tools: Tools) -> Self {
+    pub(crate) fn start(broker: B) -> Self {
         let (told, state) = watch::channel(State::Connecting);
-        let task = tokio::spawn(keep(target, tools, told)).abort_handle();
+        let task = tokio::spawn(keep(broker, told)).abort_handle();
         Self { state, turn: Mutex::new(()), task }
     }
 
     /// The session, if there is one. Waits only while the first is being made, one behind the
     /// other: all at once would be woken in any order, and the events of a batch would lose theirs.
-    pub(super) async fn session(&self) -> Result<Arc<Session>, Fault> {
+    pub(crate) async fn session(&self) -> Result<Arc<B::Session>, Fault> {
         if let Some(known) = self.state.borrow().session() {
             return known;
         }
@@ -65,13 +131,16 @@ impl Link {
                 return known;
             }
             if state.changed().await.is_err() {
-                return Err(Fault::new(Class::Internal, "nobody connects to the NATS server"));
+                return Err(Fault::new(
+                    Class::Internal,
+                    format!("nobody connects to the {}", B::NAME),
+                ));
             }
         }
     }
 
     /// `connecting`, `up` or `down`.
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match &*self.state.borrow() {
             State::Connecting => "connecting",
             State::Up(_) => "up",
@@ -80,31 +149,46 @@ impl Link {
     }
 }
 
-impl State {
+impl<B: Broker> fmt::Debug for State<B> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connecting => out.write_str("Connecting"),
+            Self::Up(_) => out.write_str("Up"),
+            Self::Down(why) => out.debug_tuple("Down").field(why).finish(),
+        }
+    }
+}
+
+impl<B: Broker> State<B> {
     /// The session or why there is none; nothing while the first is being made.
-    fn session(&self) -> Option<Result<Arc<Session>, Fault>> {
+    fn session(&self) -> Option<Result<Arc<B::Session>, Fault>> {
         match self {
             Self::Connecting => None,
-            Self::Up(session) if session.is_over() => Some(Err(Refusal::Down.into())),
+            Self::Up(session) if session.is_over() => Some(Err(down(B::NAME))),
             Self::Up(session) => Some(Ok(Arc::clone(session))),
             Self::Down(why) => Some(Err(why.fault())),
         }
     }
 }
 
-impl Drop for Link {
+impl<B: Broker> Drop for Link<B> {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn keep(target: Arc<Target>, tools: Tools, told: watch::Sender<State>) {
+/// There is no connection, and nothing was handed to one.
+pub(crate) fn down(name: &str) -> Fault {
+    Fault::new(Class::Unavailable, format!("the connection to the {name} is down")).after(AGAIN)
+}
+
+async fn keep<B: Broker>(broker: B, told: watch::Sender<State<B>>) {
     let random = RandomState::new();
     // Cores start at different servers of a cluster.
-    let mut at = at_most(&random, 0, target.servers.len());
+    let mut at = at_most(&random, 0, broker.servers());
     let mut failures = 0;
     loop {
-        match open_any(&target, &tools, &mut at).await {
+        match open_any(&broker, &mut at).await {
             Ok(session) => {
                 failures = 0;
                 let session = Arc::new(session);
@@ -112,7 +196,7 @@ async fn keep(target: Arc<Target>, tools: Tools, told: watch::Sender<State>) {
                 session.over().await;
                 told.send_replace(State::Down(Why::new(
                     Class::Unavailable,
-                    "the connection to the NATS server was lost, and it is being made again",
+                    format!("the connection to the {} was lost, and it is being made again", B::NAME),
                 )));
             }
             Err(why) => {
@@ -125,11 +209,11 @@ async fn keep(target: Arc<Target>, tools: Tools, told: watch::Sender<State>) {
 }
 
 /// Tries each server once, beginning behind the one that was tried last.
-async fn open_any(target: &Arc<Target>, tools: &Tools, at: &mut usize) -> Result<Session, Why> {
-    let mut last = Why::new(Class::Unavailable, "there is no NATS server");
-    for _ in 0..target.servers.len() {
-        *at = (*at + 1) % target.servers.len();
-        match Session::open(target, tools, &target.servers[*at]).await {
+async fn open_any<B: Broker>(broker: &B, at: &mut usize) -> Result<B::Session, Why> {
+    let mut last = Why::new(Class::Unavailable, format!("there is no {}", B::NAME));
+    for _ in 0..broker.servers() {
+        *at = (*at + 1) % broker.servers();
+        match broker.open(*at).await {
             Ok(session) => return Ok(session),
             Err(why) => last = why,
         }
