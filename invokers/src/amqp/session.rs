@@ -386,7 +386,8 @@ async fn watch(
             return;
         }
         tokio::select! {
-            event = events.next() => if matches!(event, None | Some(Event::Error(_))) {
+            // The end of a channel is told here too, so that only the status says what has ended.
+            event = events.next() => if event.is_none() {
                 tell.send_replace(Line::Over);
                 return;
             },

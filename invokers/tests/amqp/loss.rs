@@ -108,6 +108,27 @@ fn when_the_cable_is_cut_what_was_confirmed_has_arrived_and_nothing_comes_later(
 }
 
 #[test]
+fn what_was_handed_to_a_connection_that_broke_is_not_sent_by_the_next() {
+    on_core(async {
+        let client = Client::connect(shared()).await;
+        let (queue, up) = (client.queue().await, client.queue().await);
+        let cable = Cable::lay(shared().port());
+        let lane = plain_lane(&cable.url("amqp"));
+        for round in 0..5 {
+            until_ok(&lane, || publish(&format!("/{up}"), "")).await;
+            // The connection is gone before it is told of these, and the next one is to be had.
+            cable.jolt();
+            let large = vec![b'x'; 20_000];
+            let calls = (0..90).map(|_| publish(&format!("/{queue}"), large.clone()));
+            let outcomes = all(&lane, calls).await;
+            assert!(outcomes.iter().all(Result::is_err), "round {round}");
+            until_ok(&lane, || publish(&format!("/{up}"), "")).await;
+            assert_eq!(client.count(&queue).await, 0, "round {round}");
+        }
+    });
+}
+
+#[test]
 fn a_broker_that_stands_still_is_given_up_and_no_one_is_told_that_it_took_a_message() {
     let rabbit = breakable();
     on_core(async {
