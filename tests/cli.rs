@@ -104,7 +104,7 @@ routes:
 
 #[test]
 fn what_init_writes_passes_check() {
-    for kind in ["http", "nats"] {
+    for kind in ["http", "nats", "amqp"] {
         let ran = gusset_run(&["init", kind]).ends(0);
         assert!(ran.out.starts_with("# yaml-language-server: $schema="), "{}", ran.out);
         check(&ran.out, &[]).ends(0);

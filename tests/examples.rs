@@ -11,7 +11,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Gateway, Peer, files, nats::Server, read, shell, yaml};
+use crate::{
+    amqp,
+    support::{Gateway, Peer, files, nats::Server, rabbit, read, shell, yaml},
+};
 
 /// A line to try, and the status that it is answered with.
 struct Trial {
@@ -45,6 +48,9 @@ fn on_free_ports(text: &str, web: &Peer, canary: &Peer, nats: &Server) -> String
         .replace("http://127.0.0.1:9000", &web.url())
         .replace("http://127.0.0.1:9001", &canary.url())
         .replace("nats://127.0.0.1:4222", &nats.url())
+        .replace("amqp://127.0.0.1:5672", &rabbit::shared().url())
+        .replace("username: guest", &format!("username: {}", rabbit::USER))
+        .replace("{ env: RABBIT_PASSWORD }", "{ file: secret }")
 }
 
 /// Answers on a subject, for the example of request-reply.
@@ -65,7 +71,12 @@ fn run(path: &Path) {
     let (web, canary, nats) = (Peer::echo(), Peer::echo(), Server::start());
     nats.add_stream("ORDERS", &["orders.>"]);
     answer_quotes(&nats);
-    let gateway = Gateway::run(&on_free_ports(&text, &web, &canary, &nats));
+    if name == "amqp-request-reply.yaml" {
+        amqp::answer_once("quotes");
+    }
+    let gateway = Gateway::run_with(&on_free_ports(&text, &web, &canary, &nats), |folder| {
+        std::fs::write(folder.join("secret"), rabbit::PASSWORD).unwrap();
+    });
     for trial in trials {
         let line = trial.line.replace("127.0.0.1:8080", &gateway.address().to_string());
         let quiet = "curl --silent --show-error --max-time 10 --output /dev/null --write-out '%{http_code}' ";

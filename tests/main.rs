@@ -14,6 +14,7 @@
 
 mod support;
 
+mod amqp;
 mod chaos;
 mod cli;
 mod cloudevents;

@@ -5,6 +5,7 @@ pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod nats;
 pub(crate) mod peer;
+pub(crate) mod rabbit;
 pub(crate) mod raw;
 pub(crate) mod shell;
 pub(crate) mod strict;

@@ -53,6 +53,7 @@ const GROUPS: [Group; 3] = [
         budget: Duration::from_secs(6 * 60),
         needs: &[
             Tool { program: "nats-server", package: "nats-server" },
+            Tool { program: "rabbitmq-server", package: "rabbitmq-server" },
             Tool { program: "curl", package: "curl" },
         ],
     },

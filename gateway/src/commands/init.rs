@@ -7,6 +7,7 @@ use crate::cli::{Done, Stop, print};
 const EXAMPLES: &str = "\
 Examples:
   gusset init nats > gateway.yaml        HTTP in, NATS out
+  gusset init amqp > gateway.yaml        HTTP in, RabbitMQ out
   gusset init http > gateway.yaml        HTTP services behind one gateway
   gusset init embedded > gateway.yaml    a durable bus without a broker
   gusset schema > config.schema.json     what the first line of the file points an editor to";
@@ -15,13 +16,14 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// What requests shall reach: http, nats or embedded
+    /// What requests shall reach: http, nats, amqp or embedded
     kind: String,
 }
 
-const TEMPLATES: [(&str, &str); 3] = [
+const TEMPLATES: [(&str, &str); 4] = [
     ("http", include_str!("../init/http.yaml")),
     ("nats", include_str!("../init/nats.yaml")),
+    ("amqp", include_str!("../init/amqp.yaml")),
     ("embedded", include_str!("../init/embedded.yaml")),
 ];
 
@@ -34,7 +36,7 @@ fn template(kind: &str) -> Result<&'static str, Stop> {
     if let Some((_, text)) = TEMPLATES.iter().find(|(name, _)| *name == kind) {
         return Ok(text);
     }
-    let known = "write http, nats or embedded";
+    let known = "write http, nats, amqp or embedded";
     Err(Stop::unusable(match kind {
         _ if KINDS_TO_COME.contains(&kind) => {
             format!("the kind `{kind}` is not built yet; {known}")

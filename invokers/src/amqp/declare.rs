@@ -104,7 +104,7 @@ pub struct Binding {
 /// Arguments by their names.
 pub type Arguments = BTreeMap<String, Argument>;
 
-/// The value of an argument, with its type.
+/// The value of an argument, with its type: a text, a whole number, `true` or `false`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Argument {

@@ -11,10 +11,11 @@ use crate::config::{
 };
 
 /// How types are written that many have to be told of once.
-pub(super) const FORMS: [(&str, &str); 4] = [
+pub(super) const FORMS: [(&str, &str); 5] = [
     ("FileRef", "where it is: {file: path}"),
     ("Secret", "where it is: {env: NAME} or {file: path}"),
     ("Urls", "a URL, or a list of URLs"),
+    ("Argument", "a text, a whole number, true or false"),
     ("JetStream", "true, or {stream: NAME}"),
 ];
 
