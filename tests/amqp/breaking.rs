@@ -64,7 +64,8 @@ fn every_202_is_in_the_queue_although_the_broker_is_stopped_and_killed_under_loa
             })
             .collect();
         let more = |count: &AtomicUsize, what: &str| {
-            let wanted = count.load(Ordering::Relaxed) + 50;
+            // Each of those who are refused has tried again, a second later.
+            let wanted = count.load(Ordering::Relaxed) + 16;
             eventually(what, || (count.load(Ordering::Relaxed) >= wanted).then_some(()));
         };
         for goes_away in [Rabbit::stop, Rabbit::kill] {

@@ -189,6 +189,7 @@ export RABBITMQ_ALLOW_INPUT=1
     }
 
     /// Has it stand still with SIGSTOP, or go on with SIGCONT.
+    #[allow(dead_code, reason = "the tests of the kind use it, those of the whole gateway do not")]
     pub(crate) fn freeze(&self, still: bool) {
         let node = self.node.as_ref().unwrap();
         self.signal_to(node.id(), if still { "STOP" } else { "CONT" });
@@ -200,6 +201,7 @@ export RABBITMQ_ALLOW_INPUT=1
     }
 
     /// The port of its connections without TLS.
+    #[allow(dead_code, reason = "the tests of the kind use it, those of the whole gateway do not")]
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
@@ -220,6 +222,7 @@ export RABBITMQ_ALLOW_INPUT=1
     }
 
     /// What it has logged.
+    #[allow(dead_code, reason = "the tests of the kind use it, those of the whole gateway do not")]
     pub(crate) fn log(&self) -> String {
         let files = fs::read_dir(self.file("log")).unwrap();
         files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap_or_default()).collect()
