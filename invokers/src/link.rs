@@ -196,7 +196,10 @@ async fn keep<B: Broker>(broker: B, told: watch::Sender<State<B>>) {
                 session.over().await;
                 told.send_replace(State::Down(Why::new(
                     Class::Unavailable,
-                    format!("the connection to the {} was lost, and it is being made again", B::NAME),
+                    format!(
+                        "the connection to the {} was lost, and it is being made again",
+                        B::NAME
+                    ),
                 )));
             }
             Err(why) => {

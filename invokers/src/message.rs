@@ -352,8 +352,7 @@ mod tests {
 
     #[test]
     fn the_message_id_differs_by_identity_upstream_and_subject() {
-        let id =
-            |identity, upstream, subject| id(&Identity([identity; 32]), upstream, subject);
+        let id = |identity, upstream, subject| id(&Identity([identity; 32]), upstream, subject);
         let one = id(1, "bus", "a.b");
         assert_eq!(one.len(), 64);
         assert_eq!(one, id(1, "bus", "a.b"));

@@ -14,7 +14,8 @@ use crate::support::{
     rabbit::{Rabbit, breakable},
 };
 
-const ROUTES: &str = "  - { name: all, match: { path: /in }, to: rabbit//g-kept, policy: { timeout: 5s } }\n";
+const ROUTES: &str =
+    "  - { name: all, match: { path: /in }, to: rabbit//g-kept, policy: { timeout: 5s } }\n";
 const QUEUE: &str = "queues: [{ name: g-kept }]";
 
 /// What publishers have met so far.

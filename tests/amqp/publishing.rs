@@ -17,7 +17,10 @@ fn a_plain_request_is_published_as_an_event_with_what_it_was() {
     assert_eq!(answer.status, 202, "{}", answer.text());
     assert_eq!(answer.header("gusset-ack"), Some("published"));
     let receipt = answer.json();
-    assert_eq!((&receipt["ack"], &receipt["guarantee"]), (&json!("published"), &json!("broker-disk")));
+    assert_eq!(
+        (&receipt["ack"], &receipt["guarantee"]),
+        (&json!("published"), &json!("broker-disk"))
+    );
     assert_eq!(receipt["receipt"], json!({"exchange": "", "key": "g-plain"}));
 
     let message = Client::connect(shared()).next("g-plain");
@@ -96,10 +99,13 @@ fn placeholders_fill_one_word_and_nothing_else() {
         assert_eq!(answer.status, 202, "{path} {}", answer.text());
         assert_eq!(client.next("g-words").routing_key.as_str(), key);
     }
-    for path in ["/word/a.b", "/word/*", "/word/%23", "/word/a%20b", "/queue/amq/rabbitmq/reply-to"] {
+    for path in ["/word/a.b", "/word/*", "/word/%23", "/word/a%20b", "/queue/amq/rabbitmq/reply-to"]
+    {
         gateway.post(path, &[], "x").problem(400, "placeholder_invalid");
     }
-    gateway.post(&format!("/word/{}", "k".repeat(252)), &[], "x").problem(400, "placeholder_invalid");
+    gateway
+        .post(&format!("/word/{}", "k".repeat(252)), &[], "x")
+        .problem(400, "placeholder_invalid");
     assert!(client.get("g-words").is_none(), "a refused request was published");
 }
 
@@ -118,7 +124,10 @@ fn a_batch_of_which_some_were_taken_is_207_and_says_which() {
     let answer = gateway.post("/events", &headers, body);
     assert_eq!(answer.status, 207, "{}", answer.text());
     let results = answer.json()["results"].clone();
-    assert_eq!((&results[0]["ack"], &results[2]["ack"]), (&json!("published"), &json!("published")));
+    assert_eq!(
+        (&results[0]["ack"], &results[2]["ack"]),
+        (&json!("published"), &json!("published"))
+    );
     assert_eq!(results[1]["problem"]["code"], "unroutable", "{results}");
     let client = Client::connect(shared());
     let mut bodies = [client.next("g-batch").data, client.next("g-batch").data];

@@ -98,7 +98,8 @@ impl Target {
         }
         if let Some(tls) = &written.tls {
             if servers.iter().any(|server| !server.tls) {
-                let message = "stands beside a URL without TLS; write amqps:// in url, or leave it out";
+                let message =
+                    "stands beside a URL without TLS; write amqps:// in url, or leave it out";
                 wrong.push(("tls".to_owned(), message.to_owned()));
             }
             wrong.extend(tls.check());

@@ -129,7 +129,8 @@ impl Declare {
             let path = format!("declare.queues[{at}]");
             check_name(&format!("{path}.name"), &queue.name, true, &mut say);
             check_arguments(&path, queue.arguments.as_ref(), &mut say);
-            if queue.durable == Some(false) && queue.kind.unwrap_or_default() != QueueKind::Classic {
+            if queue.durable == Some(false) && queue.kind.unwrap_or_default() != QueueKind::Classic
+            {
                 say(format!("{path}.durable"), "is false, and this type always is; leave it out");
             }
             if queue.arguments.as_ref().is_some_and(|all| all.contains_key("x-queue-type")) {
@@ -203,9 +204,8 @@ impl Declare {
     /// Whether a message to this exchange with this key goes to a durable queue that is declared
     /// here. Where it goes besides is not known, and nor is what others have made.
     pub(super) fn is_durable(&self, exchange: &str, key: &str) -> bool {
-        let durable = |name: &str| {
-            self.queues.iter().any(|queue| queue.name == name && queue.is_durable())
-        };
+        let durable =
+            |name: &str| self.queues.iter().any(|queue| queue.name == name && queue.is_durable());
         if exchange.is_empty() {
             return durable(key);
         }
@@ -281,11 +281,7 @@ fn check_name(path: &str, name: &str, ours: bool, say: &mut impl FnMut(String, &
     }
 }
 
-fn check_arguments(
-    path: &str,
-    arguments: Option<&Arguments>,
-    say: &mut impl FnMut(String, &str),
-) {
+fn check_arguments(path: &str, arguments: Option<&Arguments>, say: &mut impl FnMut(String, &str)) {
     if arguments.into_iter().flatten().any(|(name, _)| name.is_empty() || name.len() > 128) {
         let what = "has a name that no argument can have; write 1 to 128 bytes";
         say(format!("{path}.arguments"), what);

@@ -81,7 +81,9 @@ impl Refusal {
             .after(AGAIN),
             Self::Unroutable => Fault::new(
                 Class::FunctionNotDeployed,
-                format!("no queue takes a message to the exchange {exchange:?} with the key {key:?}"),
+                format!(
+                    "no queue takes a message to the exchange {exchange:?} with the key {key:?}"
+                ),
             )
             .code("unroutable"),
             Self::NoExchange => Fault::new(
@@ -121,18 +123,16 @@ impl Refusal {
 pub(super) fn unopened(error: lapin::Error) -> Why {
     let (class, detail) = match error.kind() {
         ErrorKind::ProtocolError(said) => match said.kind() {
-            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => (
-                Class::UpstreamAuth,
-                "the AMQP broker does not accept the gateway's credential",
-            ),
+            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => {
+                (Class::UpstreamAuth, "the AMQP broker does not accept the gateway's credential")
+            }
             AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => (
                 Class::UpstreamAuth,
                 "the AMQP broker has no such virtual host, or the gateway's user may not use it",
             ),
-            AMQPErrorKind::Hard(AMQPHardError::COMMANDINVALID | AMQPHardError::NOTIMPLEMENTED) => (
-                Class::UpstreamAuth,
-                "the AMQP broker does not take this kind of credential",
-            ),
+            AMQPErrorKind::Hard(AMQPHardError::COMMANDINVALID | AMQPHardError::NOTIMPLEMENTED) => {
+                (Class::UpstreamAuth, "the AMQP broker does not take this kind of credential")
+            }
             AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED) => {
                 (Class::Unavailable, "the AMQP broker is shutting down")
             }

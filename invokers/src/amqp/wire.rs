@@ -50,21 +50,29 @@ impl Outgoing {
             }
             kind.clone_from(&attributes.datacontenttype);
             let time = attributes.time.as_deref().and_then(|time| time.parse().ok());
-            let second = time.and_then(|time: jiff::Timestamp| u64::try_from(time.as_second()).ok());
+            let second =
+                time.and_then(|time: jiff::Timestamp| u64::try_from(time.as_second()).ok());
             if let Some(second) = second {
                 properties = properties.with_timestamp(second);
             }
         }
         for (name, value) in headers {
-            if name == CONTENT_TYPE.as_str() { kind = Some(value) } else { table.put(&name, value)? }
+            if name == CONTENT_TYPE.as_str() {
+                kind = Some(value);
+            } else {
+                table.put(&name, value)?;
+            }
         }
         if let Some(kind) = kind {
             let kind = ShortString::try_new(kind).map_err(|_| unfit(CONTENT_TYPE.as_str()))?;
             properties = properties.with_content_type(kind);
         }
         if let Some(identity) = &call.identity {
-            properties = properties
-                .with_message_id(short(&message::id(identity, &target.name, &call.function)));
+            properties = properties.with_message_id(short(&message::id(
+                identity,
+                &target.name,
+                &call.function,
+            )));
         }
         if table.bytes + PROPERTIES_MAX > frame_max {
             return Err(Fault::new(

@@ -11,8 +11,8 @@ use schemas::{Class, Invoker as _, Ran};
 use serde_json::json;
 
 use crate::support::{
-    Client, PASSWORD, Rabbit, Secrets, USER, lane, on_core, publish, refused, shared,
-    target, tools, written,
+    Client, PASSWORD, Rabbit, Secrets, USER, lane, on_core, publish, refused, shared, target,
+    tools, written,
 };
 
 #[test]

@@ -46,7 +46,7 @@ impl Case {
             "get_small" => Ok(Self::GetSmall),
             "post_1k" => Ok(Self::Post1k),
             _ => bail!(
-                "no case {name:?}; there are get_small, post_1k, armed, routes_10000 and nats"
+                "no case {name:?}; there are get_small, post_1k, armed, routes_10000, reload, nats and amqp"
             ),
         }
     }
@@ -115,7 +115,7 @@ fn wrk(peer: &Peer, case: Case, secs: u64) -> Result<Load> {
 }
 
 /// A wrk script that posts 1 KiB of JSON, written once.
-fn script() -> Result<std::path::PathBuf> {
+pub(super) fn script() -> Result<std::path::PathBuf> {
     let path = process::cache("bench")?.join("post.lua");
     let text = "wrk.method = 'POST'\n\
                 wrk.headers['Content-Type'] = 'application/json'\n\
@@ -130,7 +130,7 @@ fn number_before(said: &str, text: &str) -> Option<f64> {
     before.split_whitespace().next_back()?.parse().ok()
 }
 
-fn bad(said: &str) -> u64 {
+pub(super) fn bad(said: &str) -> u64 {
     let lines = said.lines().map(str::trim);
     let counted = lines.filter(|line| {
         line.starts_with("Socket errors:") || line.starts_with("Non-2xx or 3xx responses:")

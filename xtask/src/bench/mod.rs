@@ -5,6 +5,7 @@
 //! limits requests per second. Rounds are interleaved, every other one backwards, so that a slow
 //! minute of the machine hits all alike.
 
+mod amqp;
 mod cpu;
 mod load;
 mod nats;
@@ -42,8 +43,10 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
     let plan = Plan {
         secs: options.number("secs", 5)?,
         rounds: options.number("rounds", 3)?,
-        cases: options
-            .list("cases", &["get_small", "post_1k", "armed", "routes_10000", "reload", "nats"])?,
+        cases: options.list(
+            "cases",
+            &["get_small", "post_1k", "armed", "routes_10000", "reload", "nats", "amqp"],
+        )?,
         peers: options
             .list("peers", &["gusset", "hyper", "nginx", "envoy"])?
             .iter()
@@ -72,6 +75,7 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
             "routes_10000" => routes(&lab, &plan)?,
             "reload" => reload()?,
             "nats" => nats::run(&lab, plan.secs, plan.rounds)?,
+            "amqp" => amqp::run(&lab, plan.secs, plan.rounds)?,
             name => proxied(&lab, &plan, Case::named(name)?)?,
         }
     }

@@ -1,0 +1,102 @@
+//! What the AMQP client does without a gateway around it, for comparison:
+//! `amqp_raw URL QUEUE WINDOW SIZE SECONDS` prints one JSON line.
+//!
+//! Makes a durable queue and keeps WINDOW persistent, mandatory messages under way on one channel,
+//! each of which is confirmed, as programs do that are written with the library. The core that
+//! drives it is one thread, as the gateway's is; the library has another.
+
+use std::{
+    env,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties,
+    options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions},
+    types::FieldTable,
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+type Error = Box<dyn std::error::Error>;
+
+const USAGE: &str = "amqp_raw URL QUEUE WINDOW SIZE SECONDS";
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
+fn main() -> ExitCode {
+    match run() {
+        Ok(line) => {
+            println!("{line}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("amqp_raw: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<String, Error> {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let [url, queue, window, size, seconds] = words.as_slice() else { return Err(USAGE.into()) };
+    let (window, size): (usize, usize) = (window.parse()?, size.parse()?);
+    let lasts = Duration::from_secs(seconds.parse()?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(measure(url, queue, window, size, lasts))
+}
+
+async fn measure(
+    url: &str,
+    queue: &str,
+    window: usize,
+    size: usize,
+    lasts: Duration,
+) -> Result<String, Error> {
+    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(queue.into(), durable, FieldTable::default()).await?;
+    // Each round begins with an empty queue.
+    channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+
+    let data = vec![b'x'; size];
+    let mut under_way = FuturesUnordered::new();
+    let mut took = Vec::new();
+    let start = Instant::now();
+    while start.elapsed() < lasts {
+        while under_way.len() < window {
+            under_way.push(publish(&channel, queue, &data));
+        }
+        if let Some(confirmed) = under_way.next().await {
+            took.push(confirmed?);
+        }
+    }
+    while let Some(confirmed) = under_way.next().await {
+        took.push(confirmed?);
+    }
+    let lasted = start.elapsed().as_secs_f64();
+    took.sort_unstable();
+    let p99 = took.get(took.len() * 99 / 100).copied().unwrap_or_default();
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52 messages")]
+    let per_second = took.len() as f64 / lasted;
+    Ok(format!(
+        r#"{{"window":{window},"size":{size},"seconds":{lasted:.3},"per_second":{per_second:.0},"p99_ms":{:.3}}}"#,
+        p99.as_secs_f64() * 1e3
+    ))
+}
+
+/// Publishes one message, and says how long its confirmation took.
+async fn publish(channel: &Channel, queue: &str, data: &[u8]) -> Result<Duration, Error> {
+    let began = Instant::now();
+    let options = BasicPublishOptions { mandatory: true, immediate: false };
+    let properties = BasicProperties::default().with_delivery_mode(2);
+    let sent = channel.basic_publish("".into(), queue.into(), options, data, properties).await?;
+    match sent.await? {
+        Confirmation::Ack(None) => Ok(began.elapsed()),
+        other => Err(format!("not confirmed: {other:?}").into()),
+    }
+}

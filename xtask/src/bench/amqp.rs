@@ -1,0 +1,193 @@
+//! HTTP to RabbitMQ beside a raw client: what the gateway leaves of a broker's throughput.
+
+use std::{fs, process::Command};
+
+use anyhow::{Context, Result};
+
+use super::{
+    load,
+    peers::{self, Lab, Peer, pinned},
+};
+use crate::{
+    process::{self, Beside, built},
+    tools::{self, Tool},
+};
+
+/// What both sides have under way at a time.
+const WINDOW: &str = "64";
+const SIZE: &str = "1024";
+
+const USER: &str = "bench";
+
+const ROUTES: &str = "
+upstreams:
+  rabbit:
+    kind: amqp
+    url: amqp://127.0.0.1:PORT
+    username: bench
+    password: { file: PASSWORD }
+    declare: { queues: [{ name: through-gusset }] }
+routes:
+  - { name: all, match: { path: /amqp }, to: rabbit//through-gusset, format: plain }
+";
+
+/// One round of one side.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    per_second: f64,
+    p99_ms: f64,
+}
+
+/// A broker of its own on core 1, and the server of names that it needs.
+struct Broker {
+    _node: Beside,
+    _names: Beside,
+    port: u16,
+}
+
+/// Measures durable, confirmed publishes through the gateway and through the raw client, in turn.
+pub(crate) fn run(lab: &Lab, secs: u64, rounds: usize) -> Result<()> {
+    tools::ensure(&[Tool { program: "rabbitmq-server", package: "rabbitmq-server" }])?;
+    let broker = broker(lab)?;
+    let password = lab.folder.join("amqp-password");
+    fs::write(&password, USER).context("cannot write the password")?;
+    let routes = ROUTES
+        .replace("PORT", &broker.port.to_string())
+        .replace("PASSWORD", &password.display().to_string());
+    let gusset = lab.gusset(&routes)?;
+    let (mut raw_rounds, mut gusset_rounds) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        raw_rounds.push(raw(&broker, secs)?);
+        gusset_rounds.push(through(&gusset, secs)?);
+    }
+    println!("### POST of 1 KiB to a durable queue of RabbitMQ, {WINDOW} under way\n");
+    println!("| | confirmed a second | p99 ms | of raw client |\n|---|---|---|---|");
+    for (name, all) in [("raw client", &raw_rounds), ("gusset", &gusset_rounds)] {
+        let ratios = all.iter().zip(&raw_rounds).map(|(one, raw)| one.per_second / raw.per_second);
+        println!(
+            "| {name} | {:.0} | {:.1} | {:.3} |",
+            median(all.iter().map(|one| one.per_second)),
+            median(all.iter().map(|one| one.p99_ms)),
+            median(ratios),
+        );
+    }
+    println!();
+    Ok(())
+}
+
+fn broker(lab: &Lab) -> Result<Broker> {
+    let folder = lab.folder.join("rabbit");
+    // What an earlier run has left behind would cost this one.
+    if folder.exists() {
+        fs::remove_dir_all(&folder).context("cannot empty the broker's folder")?;
+    }
+    fs::create_dir_all(&folder)?;
+    let (port, names, distribution) =
+        (peers::free_port()?, peers::free_port()?, peers::free_port()?);
+    let config = format!(
+        "listeners.tcp.1 = 127.0.0.1:{port}\ndefault_user = {USER}\ndefault_pass = {USER}\n\
+         vm_memory_high_watermark.absolute = 2GiB\ndisk_free_limit.absolute = 1MB\n"
+    );
+    fs::write(folder.join("rabbitmq.conf"), config)?;
+    fs::write(folder.join("plugins"), "[].")?;
+    let environment = |command: &mut Command| {
+        command.envs([
+            ("ERL_EPMD_PORT", names.to_string()),
+            ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
+            ("RABBITMQ_NODENAME", format!("bench{port}@localhost")),
+            ("RABBITMQ_DIST_PORT", distribution.to_string()),
+            // It becomes the node itself then, and ends with a signal.
+            ("RUNNING_UNDER_SYSTEMD", "1".to_owned()),
+        ]);
+        for (name, place) in [
+            ("HOME", "."),
+            ("RABBITMQ_CONFIG_FILE", "rabbitmq"),
+            ("RABBITMQ_CONF_ENV_FILE", "none"),
+            ("RABBITMQ_ENABLED_PLUGINS_FILE", "plugins"),
+            ("RABBITMQ_GENERATED_CONFIG_DIR", "generated"),
+            ("RABBITMQ_MNESIA_BASE", "mnesia"),
+            ("RABBITMQ_LOG_BASE", "log"),
+        ] {
+            command.env(name, folder.join(place));
+        }
+    };
+    let mut command = pinned(1, "epmd");
+    environment(&mut command);
+    let names = peers::quietly(&folder, "epmd", &mut command)?;
+    let mut command = pinned(1, "/usr/lib/rabbitmq/bin/rabbitmq-server");
+    environment(&mut command);
+    let mut node = peers::quietly(&folder, "rabbitmq-server", &mut command)?;
+    // It takes longer than the others.
+    for _ in 0..5 {
+        if peers::listening(&mut node, port).is_ok() {
+            break;
+        }
+    }
+    peers::listening(&mut node, port)?;
+    Ok(Broker { _node: node, _names: names, port })
+}
+
+/// One round of the raw client on the gateway's core.
+fn raw(broker: &Broker, secs: u64) -> Result<Round> {
+    let url = format!("amqp://{USER}:{USER}@127.0.0.1:{}/%2f", broker.port);
+    let mut command = pinned(0, built("dist", "amqp_raw")?);
+    let line = process::output(command.args([&url, "raw", WINDOW, SIZE, &secs.to_string()]))?;
+    let number = |name: &str| -> Result<f64> {
+        let rest = line.split_once(&format!("\"{name}\":")).map(|(_, rest)| rest);
+        let digits = rest.and_then(|rest| rest.split([',', '}']).next());
+        let digits = digits.with_context(|| format!("amqp_raw printed no {name}: {line}"))?;
+        digits.trim().parse().with_context(|| format!("{name} is no number: {line}"))
+    };
+    Ok(Round { per_second: number("per_second")?, p99_ms: number("p99_ms")? })
+}
+
+/// One round of the gateway, behind as many connections as there are messages under way.
+fn through(gusset: &Peer, secs: u64) -> Result<Round> {
+    let url = format!("http://127.0.0.1:{}/amqp", gusset.port);
+    let script = load::script()?;
+    let wrk = |secs: u64| {
+        let mut command = pinned(1, "wrk");
+        command.args(["-t", "1", "-c", WINDOW, "--latency", "-d", &format!("{secs}s"), "-s"]);
+        process::output(command.arg(&script).arg(&url))
+    };
+    wrk(1)?;
+    let said = wrk(secs)?;
+    let bad = load::bad(&said);
+    anyhow::ensure!(bad == 0, "{bad} of the gateway's answers were not 202: {said}");
+    let per_second = said
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Requests/sec:")?.trim().parse().ok())
+        .with_context(|| format!("wrk printed no rate: {said}"))?;
+    let p99_ms = said
+        .lines()
+        .find_map(|line| milliseconds(line.trim().strip_prefix("99%")?.trim()))
+        .with_context(|| format!("wrk printed no p99: {said}"))?;
+    Ok(Round { per_second, p99_ms })
+}
+
+/// A time as wrk prints it: `870.00us`, `12.34ms`, `1.20s`.
+fn milliseconds(text: &str) -> Option<f64> {
+    let unit = |unit: &str, factor: f64| -> Option<f64> {
+        Some(text.strip_suffix(unit)?.parse::<f64>().ok()? * factor)
+    };
+    unit("us", 1e-3).or_else(|| unit("ms", 1.0)).or_else(|| unit("s", 1e3))
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_every_unit_of_wrk() {
+        assert_eq!(milliseconds("870.00us"), Some(0.87));
+        assert_eq!(milliseconds("12.34ms"), Some(12.34));
+        assert_eq!(milliseconds("1.20s"), Some(1200.0));
+        assert_eq!(milliseconds("x"), None);
+    }
+}
