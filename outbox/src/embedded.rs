@@ -213,13 +213,13 @@ impl Settings {
 
     /// How large the segments of a log of this size are.
     fn segment(max_size: u64) -> u32 {
-        let whole = (max_size / 16).min(SEGMENT_MAX) / 4096 * 4096;
+        let whole = (max_size / 32).min(SEGMENT_MAX) / 4096 * 4096;
         u32::try_from(whole).unwrap_or(u32::MAX).max(FIRST * 4)
     }
 
-    /// What records may take, in bytes: all but the reserve.
+    /// What records and their marks may take before no more records are taken, in bytes.
     fn usable(&self) -> u64 {
-        self.max_size.saturating_sub(4 * u64::from(Self::segment(self.max_size)))
+        self.max_size / 4 * 3
     }
 
     fn share(&self) -> u64 {

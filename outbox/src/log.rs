@@ -134,6 +134,12 @@ impl Log {
         self.segments.values().map(|(_, bytes)| bytes).sum::<u64>() + spare
     }
 
+    /// How much is written, without what is only set aside.
+    pub(crate) fn written(&self) -> u64 {
+        let active = if self.active { u64::from(self.segment_bytes - self.end) } else { 0 };
+        self.segments.values().map(|(_, bytes)| bytes).sum::<u64>() - active
+    }
+
     /// How much has been written to the segment that is being written.
     pub(crate) fn filled(&self) -> u32 {
         if self.active { self.end - FIRST } else { 0 }

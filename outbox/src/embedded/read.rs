@@ -70,9 +70,8 @@ pub(super) async fn claim(shared: &Shared, max: usize) -> Vec<Claim> {
                 Phase::Recovering | Phase::Broken(_) => {}
                 Phase::Ready => {
                     for next in inner.schedule.claim(now, max) {
-                        // A place is never in a segment that is gone.
                         let segment = inner.segments.get(&next.place.segment).cloned();
-                        nexts.extend(segment.map(|segment| (next, segment)));
+                        nexts.push((next, segment));
                     }
                     next_due = inner.schedule.next_due();
                 }
@@ -102,22 +101,24 @@ pub(super) async fn claim(shared: &Shared, max: usize) -> Vec<Claim> {
     }
 }
 
-type Read = (Next<Place>, Arc<Segment>, Result<Claim, Unread>);
+type Read = (Next<Place>, Result<Claim, Unread>);
 
-fn read_claim((next, segment): (Next<Place>, Arc<Segment>)) -> Read {
-    let read = segment.read(next.place, next.id.0);
+fn read_claim((next, segment): (Next<Place>, Option<Arc<Segment>>)) -> Read {
+    // Its segment is gone only if it could not be copied.
+    let read = segment.ok_or(Unread::Damaged);
+    let read = read.and_then(|segment| segment.read(next.place, next.id.0));
     let claim = read.and_then(|(_, payload)| {
         let mut record = decode_put(payload).ok_or(Unread::Damaged)?;
         record.head.after_poison |= next.after_poison;
         Ok(Claim { id: next.id, record, attempts: next.attempts, trouble: next.trouble })
     });
-    (next, segment, claim)
+    (next, claim)
 }
 
 /// Gives back what cannot be read now, and gives up what is damaged.
 fn settle(shared: &Shared, read: Vec<Read>) -> Vec<Claim> {
     let mut claims = Vec::with_capacity(read.len());
-    for (next, segment, claim) in read {
+    for (next, claim) in read {
         let id = next.id;
         match claim {
             Ok(claim) => claims.push(claim),
@@ -132,8 +133,8 @@ fn settle(shared: &Shared, read: Vec<Read>) -> Vec<Claim> {
                     inner.left(id, place);
                     inner.damaged += 1;
                 });
-                let Place { at, len, .. } = next.place;
-                let file = format!("pending-{:010}", segment.about.number);
+                let Place { at, len, segment } = next.place;
+                let file = format!("pending-{segment:010}");
                 let trouble = Trouble::Damaged { file, from: at, bytes: len, record: Some(id) };
                 shared.settings.tell.tell(trouble);
             }

@@ -80,7 +80,7 @@ impl Writer {
     /// Whether copying can win anything: a log of nothing but what is needed only moves in circles.
     fn is_worth_it(&self) -> bool {
         let live = self.shared.inner().live_bytes();
-        self.pending.bytes() > live + 3 * self.pending.capacity() as u64
+        self.pending.written() > live + self.pending.capacity() as u64 * 3 / 2
     }
 
     /// Copies some bytes of the segment. Says whether there is more.

@@ -91,7 +91,12 @@ async fn put_on(store: &Embedded, book: &Mutex<Book>, numbers: &AtomicU64, seed:
 }
 
 /// Delivers until the power goes.
-async fn deliver_on(store: &Embedded, book: &Mutex<Book>, seed: u64, found: &Mutex<Found>) {
+async fn deliver_on(
+    (store, disk): (&Embedded, &Simulated),
+    book: &Mutex<Book>,
+    seed: u64,
+    found: &Mutex<Found>,
+) {
     let mut dice = Dice(seed);
     loop {
         let some = 1 + usize::try_from(dice.below(8)).unwrap();
@@ -113,7 +118,8 @@ async fn deliver_on(store: &Embedded, book: &Mutex<Book>, seed: u64, found: &Mut
                 }
                 3 => {
                     store.fail(claim, Some(refused()), dead()).await;
-                    if store.shared.refuses().is_none() {
+                    // If the power is off, this was no answer.
+                    if !disk.is_off() {
                         book.lock().unwrap().dead.insert(id);
                     }
                 }
@@ -208,9 +214,10 @@ async fn lives(seed: u64, cuts: usize, lies: bool, found: &Arc<Mutex<Found>>) {
             let mut tasks: Vec<_> = putters.collect();
             for _ in 0..2 {
                 let (store, book) = (Arc::clone(&store), Arc::clone(&book));
+                let disk = disk.clone();
                 let (found, seed) = (Arc::clone(found), dice.next());
                 tasks.push(tokio::spawn(async move {
-                    deliver_on(&store, &book, seed, &found).await;
+                    deliver_on((&store, &disk), &book, seed, &found).await;
                 }));
             }
             for task in tasks {
