@@ -32,7 +32,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use self::{
     entry::{DeadHead, Who, encode_dead, encode_put},
-    queue::{Job, Put, Queue},
+    queue::{Job, Next, Put, Queue},
     state::{Inner, Phase},
     writer::Writer,
 };
@@ -373,30 +373,35 @@ impl Embedded {
         if let Some(attempt) = attempt {
             progress.tried(attempt);
         }
-        let shared = &self.shared;
-        match then {
+        let (reply, answer) = oneshot::channel();
+        let again = match then {
             Then::Again { at, hold } => {
                 (progress.due, progress.parked) = (at, false);
                 progress.why = None;
-                shared.change(|inner| inner.schedule.again(id, tried, at, hold));
+                Some((at, hold))
             }
             Then::Parked { why } => {
                 (progress.due, progress.parked) = (Millis(0), true);
                 progress.why = Some(why);
-                shared.change(|inner| inner.schedule.park(id));
+                None
             }
             Then::Dead { why, park } => {
                 progress.why = Some(why);
                 let at = Millis::now();
                 let payload = encode_dead(&record, &DeadHead { at, park, progress });
-                let (reply, answer) = oneshot::channel();
-                shared.queue.push(Job::Dead { id, payload, park, at, reply }).await;
-                // If nobody answers the store has ended, and the record is there when it begins.
-                return answer.await.unwrap_or_default();
+                let job = Job::Dead { id, payload, park, at, reply };
+                return self.tell(job, answer).await;
             }
-        }
+        };
+        let next = Some(Next { again, tried, reply });
         let (payload, short) = (progress.encode(false), progress.encode(true));
-        shared.queue.push(Job::Progress { id, payload, short }).await;
+        self.tell(Job::Progress { id, payload, short, next }, answer).await;
+    }
+
+    async fn tell(&self, job: Job, answer: oneshot::Receiver<()>) {
+        self.shared.queue.push(job).await;
+        // If nobody answers the store has ended, and the record is there when it begins again.
+        answer.await.ok();
     }
 }
 

@@ -234,14 +234,14 @@ impl Log {
         for part in parts {
             self.staged.extend_from_slice(part);
         }
-        let payload = &self.staged[from + frame::HEADER..];
-        let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        let sum = frame::sum(payload);
+        let len = self.staged.len() - from - frame::HEADER;
+        let size = frame::size(len);
+        self.staged.resize(from + size, 0);
+        let sum = frame::sum(&self.staged[from + frame::HEADER..]);
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
         let header = Header { kind, flags, len, id, unsynced: self.synced, follow, sum };
         let (seed, segment) =
             self.active().map_or((0, 0), |active| (active.about.seed, active.about.number));
-        let size = frame::size(len as usize);
-        self.staged.resize(from + size, 0);
         self.staged[from..from + frame::HEADER].copy_from_slice(&header.encode(seed, at));
         Place { segment, at, len: u32::try_from(size).unwrap_or(u32::MAX) }
     }

@@ -39,7 +39,6 @@ struct State {
     lies: bool,
     /// How many of the next syncs fail.
     failing_syncs: u32,
-    written: u64,
 }
 
 #[derive(Debug, Default)]
@@ -91,10 +90,6 @@ impl Simulated {
 
     pub(crate) fn is_off(&self) -> bool {
         self.state().off
-    }
-
-    pub(crate) fn operations(&self) -> u64 {
-        self.state().operations
     }
 
     /// Syncs say that they did what they did not.
@@ -172,11 +167,6 @@ impl Simulated {
     pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
         let state = self.state();
         state.files[state.names[name]].now.clone()
-    }
-
-    /// How many bytes were written.
-    pub(crate) fn written(&self) -> u64 {
-        self.state().written
     }
 }
 
@@ -301,7 +291,6 @@ impl File for Handle {
         let mut state = self.disk.state();
         state.power()?;
         let powered = state.operate();
-        state.written += bytes.len() as u64;
         let at = usize::try_from(at).unwrap();
         let data = &mut state.files[self.file];
         assert!(at + bytes.len() <= data.now.len(), "a segment is never longer than it was made");

@@ -22,7 +22,7 @@ pub(super) enum Job {
     /// It was delivered, or is safe as a dead letter, and has left the schedule.
     Done { id: Id },
     /// So far it has come.
-    Progress { id: Id, payload: Vec<u8>, short: Vec<u8> },
+    Progress { id: Id, payload: Vec<u8>, short: Vec<u8>, next: Option<Next> },
     /// It is given up.
     Dead { id: Id, payload: Vec<u8>, park: bool, at: Millis, reply: oneshot::Sender<()> },
     /// It is safe as a dead letter.
@@ -35,6 +35,17 @@ pub(super) enum Job {
     Removed { id: Id, reply: oneshot::Sender<bool> },
     /// A dead letter was replayed.
     Replayed { id: Id, reply: oneshot::Sender<bool> },
+}
+
+/// What becomes of a record that was tried, once it is written how far it has come: or who tries it
+/// next would not find that.
+#[derive(Debug)]
+pub(super) struct Next {
+    /// When it is tried again, and until when its target is held; none if it is parked.
+    pub(super) again: Option<(Millis, Option<Millis>)>,
+    /// Whether it was tried at all.
+    pub(super) tried: bool,
+    pub(super) reply: oneshot::Sender<()>,
 }
 
 /// A record that is to be stored.

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use super::{
     DEAD_MAX, Shared, Trouble,
     entry::Who,
-    queue::{Job, Put},
+    queue::{Job, Next, Put},
     recover::recover,
     space::Copying,
     state::{DeadAt, Inner, Phase},
@@ -94,7 +94,7 @@ struct Decided {
 
 /// What is known once a group is written.
 enum Mark {
-    Progress(Id, Place),
+    Progress(Id, Place, Option<Next>),
     Done,
     Buried(Id, bool, Reply<()>),
     Removed(Id, Reply<bool>),
@@ -198,7 +198,7 @@ impl Writer {
         let mut sync = false;
         // Who is in this group, and nobody knows yet.
         let mut group = Group::default();
-        let short = self.is_crowded();
+        let short = self.shared.inner().live_bytes() > self.shared.settings.usable();
         let mut kept = Vec::new();
         for job in jobs {
             match job {
@@ -240,6 +240,11 @@ impl Writer {
         for job in jobs {
             match job {
                 Job::Put { reply, .. } => drop(reply.send(Err(NotStored::DiskFull)).ok()),
+                Job::Progress { id, payload, short, next: Some(next) } => {
+                    // It is tried again all the same.
+                    self.shared.change(|inner| tried(inner, id, next)).send(()).ok();
+                    self.owed.push(Job::Progress { id, payload, short, next: None });
+                }
                 job => self.owed.push(job),
             }
         }
@@ -261,7 +266,12 @@ impl Writer {
         owed.extend(marks.into_iter().filter_map(|mark| match mark {
             Mark::Buried(id, park, reply) => Some(Job::Buried { id, park, reply }),
             Mark::Removed(id, reply) => Some(Job::Removed { id, reply }),
-            Mark::Progress(..) | Mark::Done => None,
+            Mark::Progress(id, _, next) => {
+                let next = next?;
+                self.shared.change(|inner| tried(inner, id, next)).send(()).ok();
+                None
+            }
+            Mark::Done => None,
         }));
         self.owe(owed)
     }
@@ -406,11 +416,11 @@ impl Writer {
                 log.stage((Kind::Done, 0), id.0, 0, &[]);
                 Some(Mark::Buried(id, park, reply))
             }
-            Job::Progress { id, payload, short: shorter } => {
+            Job::Progress { id, payload, short: shorter, next } => {
                 let said = if short { &shorter } else { &payload };
                 let place = log.stage((Kind::Progress, 0), id.0, 0, &[said]);
-                kept.push(Job::Progress { id, payload, short: shorter });
-                Some(Mark::Progress(id, place))
+                kept.push(Job::Progress { id, payload, short: shorter, next: None });
+                Some(Mark::Progress(id, place, next))
             }
             Job::Unpark { target } => {
                 let freed = self.shared.change(|inner| inner.schedule.unpark(&target));
@@ -446,7 +456,7 @@ impl Writer {
     fn apply(&self, decided: Vec<Decided>, marks: Vec<Mark>) {
         let now = Millis::now();
         let mut replies = Vec::new();
-        let mut buried = Vec::new();
+        let mut told = Vec::new();
         let mut removed = Vec::new();
         self.shared.change(|inner| {
             for decided in decided {
@@ -462,11 +472,14 @@ impl Writer {
             for mark in marks {
                 match mark {
                     Mark::Done => {}
-                    Mark::Progress(id, place) => inner.came(id, place),
+                    Mark::Progress(id, place, next) => {
+                        inner.came(id, place);
+                        told.extend(next.map(|next| tried(inner, id, next)));
+                    }
                     Mark::Buried(id, park, reply) => {
                         let place = inner.schedule.give_up(id, park);
                         inner.left(id, place);
-                        buried.push(reply);
+                        told.push(reply);
                     }
                     Mark::Removed(_, reply) => removed.push(reply),
                 }
@@ -476,7 +489,7 @@ impl Writer {
         for (reply, taken) in replies {
             reply.send(Ok(taken)).ok();
         }
-        for reply in buried {
+        for reply in told {
             reply.send(()).ok();
         }
         for reply in removed {
@@ -649,6 +662,15 @@ impl Writer {
             self.shared.settings.tell.tell(Trouble::DeadLost(lost));
         }
     }
+}
+
+/// What becomes of a record that was tried. Returns who is to be told.
+fn tried(inner: &mut Inner, id: Id, next: Next) -> Reply<()> {
+    match next.again {
+        Some((at, hold)) => inner.schedule.again(id, next.tried, at, hold),
+        None => inner.schedule.park(id),
+    }
+    next.reply
 }
 
 fn insert(inner: &mut Inner, id: Id, put: &Put, place: Place, now: Millis) {

@@ -10,7 +10,7 @@
 //! | 16..20 | since where the segment was not synced when this was written |
 //! | 20..22 | how many frames follow that were put together with it |
 //! | 22..24 | zero |
-//! | 24..28 | CRC-32C of the payload |
+//! | 24..28 | CRC-32C of the payload and the zeros behind it |
 //! | 28..32 | CRC-32C of all above, the segment's seed and the frame's offset |
 //! | 32.. | the payload, and zeros up to a multiple of 8 |
 //!
@@ -66,7 +66,7 @@ pub(crate) struct Header {
     pub(crate) unsynced: u32,
     /// How many frames of the same put follow.
     pub(crate) follow: u16,
-    /// The sum of the payload.
+    /// The sum of the payload and of the zeros behind it.
     pub(crate) sum: u32,
 }
 

@@ -139,7 +139,7 @@ impl Segment {
         let header = head.and_then(|head| Header::decode(head, self.about.seed, place.at));
         let header = header.filter(|header| header.id == id).ok_or(Unread::Damaged)?;
         let end = frame::HEADER + header.len as usize;
-        if end > bytes.len() || frame::sum(&bytes[frame::HEADER..end]) != header.sum {
+        if end > bytes.len() || frame::sum(&bytes[frame::HEADER..]) != header.sum {
             return Err(Unread::Damaged);
         }
         bytes.truncate(end);
@@ -200,8 +200,7 @@ impl Scan<'_> {
             let size = frame::size(header.len as usize);
             let len = u32::try_from(size).unwrap_or(u32::MAX);
             self.fill(at, size)?;
-            let payload = &self.window(at, size)[frame::HEADER..][..header.len as usize];
-            let whole = frame::sum(payload) == header.sum;
+            let whole = frame::sum(&self.window(at, size)[frame::HEADER..]) == header.sum;
             self.at = at + len;
             if !whole {
                 let hole = hole(at, self.window(at, size));

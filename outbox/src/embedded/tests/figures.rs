@@ -4,7 +4,7 @@
 use std::{path::PathBuf, time::Instant};
 
 use super::*;
-use crate::disk::{Disk as _, File as _, Real};
+use crate::disk::{Disk as _, Real};
 
 const PUTTERS: usize = 64;
 
