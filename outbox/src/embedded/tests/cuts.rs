@@ -255,9 +255,9 @@ fn run(seeds: std::ops::Range<u64>, cuts: usize, lies: bool) -> Found {
     Arc::into_inner(found).unwrap().into_inner().unwrap()
 }
 
-/// How many lives there are: more of them by `GUSSET_CUTS`.
+/// How many disks there are, of ten cuts each: more of them by `GUSSET_CUTS`.
 fn wanted() -> u64 {
-    std::env::var("GUSSET_CUTS").map_or(12, |cuts| cuts.parse::<u64>().unwrap() / 10)
+    std::env::var("GUSSET_CUTS").map_or(30, |cuts| cuts.parse::<u64>().unwrap() / 10)
 }
 
 #[test]

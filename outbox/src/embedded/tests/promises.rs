@@ -162,7 +162,9 @@ async fn a_full_store_refuses_drains_and_takes_again() {
         let claim = claim_one(&store).await;
         store.fail(claim, Some(refused()), Then::Again { at: Millis::now(), hold: None }).await;
     }
-    assert!(disk.takes() <= 32 * u64::from(SEGMENT), "{} bytes", disk.takes());
+    // What segments say of themselves is a quarter of such small ones.
+    let takes = disk.takes() - 4096 * disk.files().len() as u64;
+    assert!(takes <= 32 * u64::from(SEGMENT), "{takes} bytes");
     for _ in 0..stored {
         let claim = claim_one(&store).await;
         assert!(claim.attempts > 0);
