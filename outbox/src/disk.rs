@@ -52,7 +52,7 @@ pub trait File: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// What the system says.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 
     /// Reads what is at an offset, up to the length of `into` or the end of the file; says how
     /// much.

@@ -7,8 +7,6 @@
 
 pub(crate) mod frame;
 pub(crate) mod segment;
-#[cfg(test)]
-mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -95,7 +93,7 @@ impl Log {
             let Ok(number) = number.parse::<u32>() else { continue };
             log.next_number = log.next_number.max(number.saturating_add(1));
             let open = log.disk.open(&file).map_err(failed(&file))?;
-            let bytes = open.len().map_err(failed(&file))?;
+            let bytes = open.size().map_err(failed(&file))?;
             match About::read(&*open).map_err(failed(&file))? {
                 Found::Segment(about) if about.number == number => {
                     let segment = Arc::new(Segment { about, file: open });
@@ -331,7 +329,10 @@ impl Log {
         each(Step::End);
         let mut torn = Vec::new();
         for (bad, damage) in bad {
+            let filler = bad.header.is_some_and(|header| header.kind == Kind::Filler);
             let damage = damage || known_end.map_or(!bad.hole, |end| bad.from < end);
+            // There was nothing in it.
+            let damage = damage && !filler;
             let (file, from, bytes) = (file.clone(), bad.from, bad.to - bad.from);
             let header = bad.header.filter(|header| matches!(header.kind, Kind::Put | Kind::Dead));
             if damage {

@@ -98,7 +98,7 @@ impl Disk for Real {
 fn allocate(file: &fs::File, bytes: u64) -> io::Result<()> {
     match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
         Err(rustix::io::Errno::OPNOTSUPP) => {
-            const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+            static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
             let mut at = 0;
             while at < bytes {
                 let some = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(ZEROS.len());
@@ -112,7 +112,7 @@ fn allocate(file: &fs::File, bytes: u64) -> io::Result<()> {
 }
 
 impl File for fs::File {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
 

@@ -271,7 +271,7 @@ impl Disk for Simulated {
 }
 
 impl File for Handle {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         let state = self.disk.state();
         state.power()?;
         Ok(state.files[self.file].now.len() as u64)

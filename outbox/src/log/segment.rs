@@ -149,7 +149,7 @@ impl Segment {
 
     /// Reads all frames from an offset on.
     pub(crate) fn scan(&self, from: u32) -> io::Result<Scan<'_>> {
-        let end = u32::try_from(self.file.len()?).unwrap_or(u32::MAX);
+        let end = u32::try_from(self.file.size()?).unwrap_or(u32::MAX);
         Ok(Scan { segment: self, at: from, end, buffer: Vec::new(), buffer_at: from })
     }
 }
@@ -251,8 +251,9 @@ impl Scan<'_> {
             return Ok(None);
         }
         let to = written.next_multiple_of(align).min(self.end);
-        // What ends with a sector may have gone on in the next.
-        let hole = holes || to % 512 == 0;
+        // A header over two sectors, of which the second was never written.
+        let sector = (from / 512 + 1) * 512;
+        let hole = holes || (from as usize + frame::HEADER > sector as usize && written <= sector);
         Ok(Some(Item::Bad(Bad { from, to, header: None, hole })))
     }
 
@@ -299,6 +300,6 @@ impl Scan<'_> {
 fn hole(at: u32, bytes: &[u8]) -> bool {
     let first = (512 - at as usize % 512).min(bytes.len());
     let (first, rest) = bytes.split_at(first);
-    let zero = |part: &[u8]| part.len() > frame::ALIGN && part.iter().all(|byte| *byte == 0);
+    let zero = |part: &[u8]| !part.is_empty() && part.iter().all(|byte| *byte == 0);
     zero(first) || rest.chunks(512).any(zero)
 }

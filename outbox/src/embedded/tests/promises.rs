@@ -202,7 +202,7 @@ async fn a_store_that_is_full_of_holes_finds_them() {
     store.close().await;
     let (store, told) = ready(&disk, 32).await;
     let pending: u64 = store.holds().targets.iter().map(|held| held.pending).sum();
-    assert_eq!(pending as usize, stored / 2 + again);
+    assert_eq!(pending, (stored / 2 + again) as u64);
     assert_eq!(*told.lock().unwrap(), []);
 }
 
