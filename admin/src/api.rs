@@ -85,6 +85,13 @@ fn endpoints() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/api/v1/config", get(config).put(put_config)),
         ("/api/v1/config/files", get(config_texts)),
         ("/api/v1/config/rollback", post(roll_back)),
+        ("/api/v1/outbox", get(outbox::sums)),
+        ("/api/v1/outbox/dead", get(outbox::newest_dead)),
+        ("/api/v1/outbox/records", get(outbox::list)),
+        ("/api/v1/outbox/records/{number}", get(outbox::show).delete(outbox::drop_one)),
+        ("/api/v1/outbox/count", post(outbox::count)),
+        ("/api/v1/outbox/drop", post(outbox::drop_all)),
+        ("/api/v1/outbox/replay", post(outbox::replay)),
         ("/api/v1/explain", post(explain)),
         ("/api/v1/invoke", post(invoke)),
         ("/api/v1/topics/{topic}/events", get(events)),
@@ -276,6 +283,8 @@ async fn collect(request: Request<Received>) -> Result<Bytes, Problem> {
             _ => Problem::new(Class::BadRequest, "the body broke off"),
         })
 }
+
+mod outbox;
 
 #[cfg(test)]
 mod openapi;

@@ -106,7 +106,38 @@ pub struct Prepared {
 /// If the address is none of the table's, or what is to be sent does not fit it.
 pub fn prepare(table: &Table, asked: &Asked) -> Result<Prepared, Problem> {
     let bad = |what: String| Problem::new(Class::BadRequest, what);
-    let address: Address = asked.address.parse().map_err(|error| bad(format!("{error}")))?;
+    let (address, upstream, function) = function(table, &asked.address)?;
+    let within = asked.timeout.map_or(WITHIN, |span| span.0).min(WITHIN_MAX);
+    if within.is_zero() {
+        return Err(bad("a timeout of 0 leaves no time for the call; write 1s".to_owned()));
+    }
+    let event = event(asked)?;
+    let mut call = Call::new(function, Body::empty(), Instant::now() + within);
+    call.head = head(asked, &event)?;
+    call.ack = ack(asked, &upstream)?;
+    call.format = match (&event.context, upstream.target.default_format()) {
+        // Data alone stays data alone: no attributes are made up for it.
+        (Context::Plain, Format::Binary | Format::Structured) => Format::Plain,
+        // There are no headers to pass on that an event could have come with.
+        (Context::Event(..), Format::Auto) => Format::Binary,
+        (_, default) => default,
+    };
+    call.identity =
+        event.attributes().map(|event| Identity::of("", None, &event.source, &event.id));
+    call.event = event;
+    Ok(Prepared { upstream, address: Arc::new(address), call })
+}
+
+/// The one function that an address names in a table.
+///
+/// # Errors
+/// If it names none, or one that a request would have to say more of.
+pub(crate) fn function(
+    table: &Table,
+    written: &str,
+) -> Result<(Address, Arc<Upstream>, String), Problem> {
+    let bad = |what: String| Problem::new(Class::BadRequest, what);
+    let address: Address = written.parse().map_err(|error| bad(format!("{error}")))?;
     let upstream = upstream(table, &address.upstream)?;
     let grammar = upstream.target.grammar();
     let function = address
@@ -131,25 +162,7 @@ pub fn prepare(table: &Table, asked: &Asked) -> Result<Prepared, Problem> {
         }
         _ => {}
     }
-    let within = asked.timeout.map_or(WITHIN, |span| span.0).min(WITHIN_MAX);
-    if within.is_zero() {
-        return Err(bad("a timeout of 0 leaves no time for the call; write 1s".to_owned()));
-    }
-    let event = event(asked)?;
-    let mut call = Call::new(function, Body::empty(), Instant::now() + within);
-    call.head = head(asked, &event)?;
-    call.ack = ack(asked, &upstream)?;
-    call.format = match (&event.context, upstream.target.default_format()) {
-        // Data alone stays data alone: no attributes are made up for it.
-        (Context::Plain, Format::Binary | Format::Structured) => Format::Plain,
-        // There are no headers to pass on that an event could have come with.
-        (Context::Event(..), Format::Auto) => Format::Binary,
-        (_, default) => default,
-    };
-    call.identity =
-        event.attributes().map(|event| Identity::of("", None, &event.source, &event.id));
-    call.event = event;
-    Ok(Prepared { upstream, address: Arc::new(address), call })
+    Ok((address, upstream, function))
 }
 
 /// Has a data-plane core make the call, and waits for what it came to.

@@ -9,6 +9,7 @@ pub mod config;
 pub mod data;
 pub mod explain;
 pub mod invoke;
+pub mod stored;
 pub mod topics;
 pub mod views;
 
@@ -20,6 +21,7 @@ mod server;
 
 use std::{net::SocketAddr, sync::Arc};
 
+use ::outbox::Store;
 use futures_util::future::BoxFuture;
 use ingress::{Table, Upstream};
 use schemas::{Fault, Job, Name, Record, Revealed, secret::NoSecret};
@@ -76,6 +78,9 @@ pub trait Live: Send + Sync + 'static {
 
     /// The newest records, the newest last.
     fn records(&self) -> Vec<Record>;
+
+    /// Where accepted events are kept, if anything that is served needs it.
+    fn outbox(&self) -> Option<Arc<dyn Store>>;
 
     /// Listens to a topic of an upstream. Ready once everything published from then on is seen.
     fn follow(

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
+use ::outbox::Store;
 use admin::{
     Live,
     config::{Config, IfMatch, NotChanged, Text},
@@ -78,6 +79,10 @@ impl Live for Running {
 
     fn records(&self) -> Vec<Record> {
         self.plane.records()
+    }
+
+    fn outbox(&self) -> Option<Arc<dyn Store>> {
+        self.delivering.outbox().store().cloned()
     }
 
     fn follow(

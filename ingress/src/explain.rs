@@ -389,11 +389,18 @@ fn outgoing(
     out
 }
 
-/// Hides what may be a secret. Too much hidden is a nuisance; too little would be a leak.
-fn shown(name: &HeaderName, value: &HeaderValue) -> String {
+/// Whether what has this name, in lower case, may be a secret. Too much hidden is a nuisance; too
+/// little would be a leak.
+#[must_use]
+pub fn is_secret(name: &str) -> bool {
     const SECRET: [&str; 8] =
         ["auth", "cookie", "token", "secret", "key", "password", "credential", "signature"];
-    if SECRET.iter().any(|word| name.as_str().contains(word)) {
+    SECRET.iter().any(|word| name.contains(word))
+}
+
+/// Hides what may be a secret.
+fn shown(name: &HeaderName, value: &HeaderValue) -> String {
+    if is_secret(name.as_str()) {
         return "(hidden)".to_owned();
     }
     String::from_utf8_lossy(value.as_bytes()).into_owned()

@@ -279,6 +279,21 @@ impl Record {
         copy
     }
 
+    /// This record once more, for somebody who may be another: as it came, marked as a replay, and
+    /// accepted now, so that it is tried as long as a new one. Nobody waits for it any more.
+    #[must_use]
+    pub fn replay_to(&self, to: &Elsewhere) -> Self {
+        let mut copy = self.clone();
+        let head = &mut copy.head;
+        head.target.clone_from(&to.target);
+        head.function.clone_from(&to.function);
+        (head.ack, head.format) = (to.ack, to.format);
+        head.accepted = Millis::now();
+        head.replay = head.replay.saturating_add(1);
+        (head.token, head.after_poison) = (None, false);
+        copy
+    }
+
     /// The record's bytes.
     #[must_use]
     pub fn encode(&self) -> Bytes {
@@ -533,6 +548,27 @@ mod tests {
         assert_eq!(marked.head.headers["ce-gussetreplay"], "2");
         assert_ne!(marked.identity, plain.identity);
         assert_eq!(marked.event.data.whole(), plain.event.data.whole());
+    }
+
+    #[test]
+    fn a_replay_goes_elsewhere_with_the_same_bytes_and_order_and_as_new() {
+        let mut record = stored(&call());
+        (record.head.order, record.head.token) = (Some("k".to_owned()), Some("t".to_owned()));
+        (record.head.accepted, record.head.after_poison) = (Millis(1), true);
+        let to = Elsewhere {
+            target: "bus/a".to_owned(),
+            function: "a".to_owned(),
+            ack: Ack::Published,
+            format: Format::Binary,
+        };
+        let replay = record.replay_to(&to);
+        let head = &replay.head;
+        assert_eq!((&*head.target, &*head.function), ("bus/a", "a"));
+        assert_eq!((head.ack, head.format, head.replay), (Ack::Published, Format::Binary, 1));
+        assert!(head.accepted > record.head.accepted && !head.after_poison);
+        assert_eq!((&head.order, &head.token), (&Some("k".to_owned()), &None));
+        assert_eq!((&replay.data, &head.headers), (&record.data, &record.head.headers));
+        assert_eq!(replay.replay_to(&to).head.replay, 2);
     }
 
     #[test]

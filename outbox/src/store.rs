@@ -298,6 +298,27 @@ pub trait Store: Send + Sync + fmt::Debug {
         max: usize,
     ) -> BoxFuture<'a, Result<Page, NotStored>>;
 
+    /// The dead letters with the highest numbers that were not replayed, the highest first. What is
+    /// written here reads all that there are.
+    fn newest_dead(&self, max: usize) -> BoxFuture<'_, Result<Vec<Letter>, NotStored>> {
+        Box::pin(async move {
+            let filter = Filter { state: Some(State::Dead), ..Filter::default() };
+            let mut newest = Vec::new();
+            let mut after = None;
+            loop {
+                let page = self.list(&filter, after, max).await?;
+                newest.extend(page.letters);
+                newest.drain(..newest.len().saturating_sub(max));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            newest.reverse();
+            Ok(newest)
+        })
+    }
+
     /// One record.
     fn show(&self, id: Id) -> BoxFuture<'_, Result<Option<Letter>, NotStored>>;
 

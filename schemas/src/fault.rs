@@ -3,12 +3,13 @@
 
 use std::{borrow::Cow, error::Error, fmt, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Call;
 
 /// May the function have run?
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Ran {
     /// Surely not: a refused connection, an open breaker, a documented throttle. Safe to send again.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use tower_service::Service as _;
 
 use super::{tests::Fake, *};
-use crate::OPENAPI;
+use crate::{OPENAPI, stored};
 
 const YAML: &str = "application/yaml";
 const JSON: &str = "application/json";
@@ -70,6 +70,31 @@ fn text(media: &str, says: &str) -> Value {
 
 fn parameter(place: &str, name: &str, says: &str, schema: Value) -> Value {
     json!({ "in": place, "name": name, "required": true, "description": says, "schema": schema })
+}
+
+/// The fields of a shape as parameters of a query. None of them must be there.
+fn query<T: JsonSchema>(schemas: &mut Schemas) -> Vec<Value> {
+    let reference = Value::from(schemas.asked.subschema_for::<T>());
+    let name = reference["$ref"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    let fields = schemas.asked.definitions()[&name]["properties"].as_object().unwrap().clone();
+    let parameters = fields.into_iter().map(|(name, mut schema)| {
+        let says = schema.as_object_mut().unwrap().remove("description").unwrap();
+        // What is not said is left out, and not null.
+        if let Some(first) = schema.pointer("/anyOf/0").cloned() {
+            schema = first;
+        } else if let Some(first) = schema.pointer("/type/0").cloned() {
+            schema["type"] = first;
+        }
+        let mut parameter = parameter("query", &name, says.as_str().unwrap(), schema);
+        parameter["required"] = false.into();
+        parameter
+    });
+    parameters.collect()
+}
+
+fn number() -> Vec<Value> {
+    let schema = json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX });
+    vec![parameter("path", "number", "The record's number.", schema)]
 }
 
 fn if_match() -> Value {
@@ -188,6 +213,84 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             body: Some(schemas.asked::<config::RollBack>()),
             ok: config,
             problems: &[400, 408, 409, 412, 413, 415, 422, 428, 503],
+        },
+        get(
+            "/api/v1/outbox",
+            "outbox",
+            "What the outbox holds, by target and in all.",
+            schemas.told::<stored::Sums>("It."),
+        ),
+        Operation {
+            problems: &[503],
+            ..get(
+                "/api/v1/outbox/dead",
+                "newest_dead_letters",
+                "The newest dead letters that were not replayed, the newest first.",
+                schemas.told::<Vec<stored::Latest>>("They."),
+            )
+        },
+        Operation {
+            parameters: query::<stored::Which>(schemas),
+            problems: &[404, 503],
+            ..get(
+                "/api/v1/outbox/records",
+                "outbox_records",
+                "Records of the outbox, by rising number.",
+                schemas.told::<stored::Listed>("They."),
+            )
+        },
+        Operation {
+            parameters: number(),
+            problems: &[404, 503],
+            ..get(
+                "/api/v1/outbox/records/{number}",
+                "outbox_record",
+                "One record with its event, its tries, and when it is tried next.",
+                schemas.told::<stored::Letter>("It."),
+            )
+        },
+        Operation {
+            method: "delete",
+            parameters: number(),
+            problems: &[404, 409, 503],
+            ..get(
+                "/api/v1/outbox/records/{number}",
+                "drop_record",
+                "Drops one record, unless it is being delivered.",
+                schemas.told::<stored::Latest>("What was dropped."),
+            )
+        },
+        Operation {
+            method: "post",
+            path: "/api/v1/outbox/count",
+            id: "count_records",
+            says: "Counts records. Of very many it says where to go on.",
+            parameters: Vec::new(),
+            body: Some(schemas.asked::<stored::Which>()),
+            ok: schemas.told::<stored::Counted>("How many."),
+            problems: &[400, 404, 408, 413, 415, 503],
+        },
+        Operation {
+            method: "post",
+            path: "/api/v1/outbox/drop",
+            id: "drop_records",
+            says: "Drops some of the records that are asked for, and says where to go on. Those that \
+                   are being delivered stay.",
+            parameters: Vec::new(),
+            body: Some(schemas.asked::<stored::Which>()),
+            ok: schemas.told::<stored::Dropped>("How many."),
+            problems: &[400, 404, 408, 413, 415, 503],
+        },
+        Operation {
+            method: "post",
+            path: "/api/v1/outbox/replay",
+            id: "replay",
+            says: "Stores some of the dead letters once more, for a target of the live \
+                   configuration, marks them as replayed, and says where to go on.",
+            parameters: Vec::new(),
+            body: Some(schemas.asked::<stored::Replay>()),
+            ok: schemas.told::<stored::Replayed>("How many."),
+            problems: &[400, 404, 408, 413, 415, 503, 507],
         },
         Operation {
             method: "post",
@@ -372,8 +475,8 @@ async fn the_router_has_the_paths_and_methods_of_the_document_and_no_others() {
         }
         // What no endpoint has is answered with what it has.
         let request = Request::builder()
-            .method(Method::DELETE)
-            .uri(path.replace("{topic}", "x").replace("{address}", "x"))
+            .method(Method::PATCH)
+            .uri(path.replace("{topic}", "x").replace("{address}", "x").replace("{number}", "1"))
             .body(Received::empty())
             .unwrap();
         let live = Fake::new(true, None) as Arc<dyn Live>;

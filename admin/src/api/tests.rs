@@ -1,5 +1,6 @@
 use std::{net::SocketAddr, sync::Mutex};
 
+use ::outbox::Store;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use http::{HeaderMap, Method};
@@ -22,10 +23,20 @@ pub(super) struct Fake {
     ready: bool,
     answer: Mutex<Option<Result<Reply, Fault>>>,
     sent: Mutex<Vec<Call>>,
+    outbox: Option<Arc<dyn Store>>,
 }
 
 impl Fake {
     pub(super) fn new(ready: bool, answer: Option<Result<Reply, Fault>>) -> Arc<Self> {
+        Arc::new(Self::made(ready, answer))
+    }
+
+    /// One whose outbox is this.
+    pub(super) fn storing(store: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self { outbox: Some(store), ..Self::made(true, None) })
+    }
+
+    fn made(ready: bool, answer: Option<Result<Reply, Fault>>) -> Self {
         let text = "version: 1
 upstreams:
   web: { kind: http, url: http://127.0.0.1:1 }
@@ -34,12 +45,13 @@ routes: [{ name: all, to: web }]
 ";
         let file = File { name: "a.yaml".into(), text: text.into() };
         let table = ingress::config::parse(&[file], &Offer::default()).unwrap().table;
-        Arc::new(Self {
+        Self {
             table: Arc::new(table),
             ready,
             answer: Mutex::new(answer),
             sent: Mutex::default(),
-        })
+            outbox: None,
+        }
     }
 }
 
@@ -120,6 +132,10 @@ impl Live for Fake {
         Vec::new()
     }
 
+    fn outbox(&self) -> Option<Arc<dyn Store>> {
+        self.outbox.clone()
+    }
+
     fn follow(
         &self,
         _: Arc<Upstream>,
@@ -134,7 +150,7 @@ impl Live for Fake {
     }
 }
 
-async fn ask(live: &Arc<Fake>, method: Method, path: &str, body: &str) -> (u16, String) {
+pub(super) async fn ask(live: &Arc<Fake>, method: Method, path: &str, body: &str) -> (u16, String) {
     ask_with(live, method, path, &[("content-type", "application/json")], body).await
 }
 
