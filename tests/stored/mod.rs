@@ -1,8 +1,10 @@
 //! Events that are stored before the caller is told: what a 202 says is so, whatever happens.
 
+mod admin;
 mod answering;
 mod delivering;
 mod ordering;
+mod replay;
 mod topics;
 mod waiting;
 

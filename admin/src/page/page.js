@@ -54,11 +54,52 @@ function record(one) {
   ];
 }
 
+function size(bytes) {
+  const units = ["bytes", "KiB", "MiB", "GiB"];
+  let unit = 0;
+  for (; bytes >= 1024 && unit < units.length - 1; unit += 1) bytes /= 1024;
+  return `${unit ? bytes.toFixed(1) : bytes} ${units[unit]}`;
+}
+
+function count(number, what) {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
+}
+
+function age(since) {
+  const seconds = Math.max(0, Math.round((Date.now() - new Date(since)) / 1000));
+  if (seconds < 120) return `${seconds} s ago`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min ago`;
+  return `${Math.round(seconds / 3600)} h ago`;
+}
+
+function outbox(sums, dead) {
+  at("outbox").hidden = !sums.open;
+  fill("targets", sums.targets.map((one) => [
+    cell(one.target), cell(one.pending, "number"), cell(one.delivering, "number"),
+    cell(one.parked, one.parked ? "number bad" : "number"), cell(size(one.bytes), "number"),
+    cell(one.oldest ? age(one.oldest) : "–"),
+  ]));
+  const waits = sums.targets.length ? [] : ["nothing waits"];
+  const damaged = sums.damaged ? [`${count(sums.damaged, "damaged record")}`] : [];
+  const lost = sums.dead_lost ? [`${count(sums.dead_lost, "dead letter")} lost`] : [];
+  const letters = `${count(sums.dead, "dead letter")} (${size(sums.dead_bytes)})`;
+  at("held").textContent = [...waits, letters, ...lost, ...damaged].join(" · ");
+  at("held").className = sums.dead || damaged.length ? "bad" : "quiet";
+  at("dead").hidden = dead.length === 0;
+  fill("letters", dead.map((one) => [
+    cell(`#${one.number}`), cell(age(one.accepted)),
+    cell(one.event ? `${one.event.type} ${one.event.id}` : "a request"), cell(one.target),
+    cell(one.attempts, "number"),
+    cell(one.last ? `${one.why}: ${one.last.class}, ${one.last.reason}` : one.why),
+  ]));
+}
+
 async function draw() {
   try {
-    const [ready, config, routes, upstreams, functions, records] = await Promise.all([
+    const [ready, config, routes, upstreams, functions, records, sums, dead] = await Promise.all([
       ask("/readyz"), ask("/api/v1/config"), ask("/api/v1/routes"), ask("/api/v1/upstreams"),
-      ask("/api/v1/functions"), ask("/api/v1/records"),
+      ask("/api/v1/functions"), ask("/api/v1/records"), ask("/api/v1/outbox"),
+      ask("/api/v1/outbox/dead"),
     ]);
     at("ask").hidden = true;
     at("about").textContent =
@@ -84,6 +125,8 @@ async function draw() {
     fill("upstreams", upstreams.map((one) => [
       cell(one.name), cell(one.kind), cell(one.at), cell(one.acks.join(", ")),
     ]));
+    // It is a problem document while the outbox is being read after a start.
+    outbox(sums, Array.isArray(dead) ? dead : []);
     fill("records", records.slice(-RECORDS_SHOWN).reverse().map(record));
     at("none").hidden = records.length > 0;
   } catch (error) {

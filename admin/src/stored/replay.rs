@@ -13,7 +13,10 @@ use schemars::JsonSchema;
 use schemas::{Ack, Class, Fault, Format};
 use serde::{Deserialize, Serialize};
 
-use super::{Which, unusable, work::look};
+use super::{
+    Counted, Which, unusable,
+    work::{count, look},
+};
 use crate::{Problem, invoke};
 
 /// What is to be replayed, and to whom.
@@ -25,15 +28,20 @@ pub struct Replay {
     /// Which records: dead letters, unless `state` says `parked`.
     #[serde(default)]
     pub records: Which,
+    /// Only check the target and count.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// What was replayed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Replayed {
-    /// How many records.
+    /// How many records; of a dry run how many would be.
     pub replayed: u64,
     /// What their data takes, in bytes.
     pub bytes: u64,
+    /// The number of the last of them.
+    pub last: Option<u64>,
     /// What to write as `after` to go on; null if there are no more.
     pub next: Option<u64>,
 }
@@ -83,7 +91,12 @@ pub(crate) async fn replay(
                     anyhow, and what was replayed has a record of its own";
         return Err(Problem::new(Class::BadRequest, said));
     }
-    let wanted = Which { state: Some(state), ..asked.records.clone() }.read()?;
+    let which = Which { state: Some(state), ..asked.records.clone() };
+    if asked.dry_run {
+        let Counted { count, bytes, last, next } = count(store, &which).await?;
+        return Ok(Replayed { replayed: count, bytes, last, next });
+    }
+    let wanted = which.read()?;
     let mut ids: Vec<Id> = Vec::new();
     let mut copies: Vec<Record> = Vec::new();
     let take = |letter: Letter| {
@@ -92,7 +105,7 @@ pub(crate) async fn replay(
     };
     let next = look(store, &wanted, wanted.limit, take).await.map_err(unusable)?;
     let bytes = copies.iter().map(|copy| copy.data.len() as u64).sum();
-    let replayed = copies.len() as u64;
+    let (replayed, last) = (copies.len() as u64, ids.last().map(|id| id.0));
     if !copies.is_empty() {
         store.put(copies).await.map_err(unusable)?;
     }
@@ -110,5 +123,5 @@ pub(crate) async fn replay(
             Problem::from(Fault::new(Class::Unavailable, said).maybe())
         })?;
     }
-    Ok(Replayed { replayed, bytes, next: next.map(|id| id.0) })
+    Ok(Replayed { replayed, bytes, last, next: next.map(|id| id.0) })
 }

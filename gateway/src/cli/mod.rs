@@ -3,6 +3,7 @@
 pub(crate) mod arguments;
 pub(crate) mod print;
 pub(crate) mod table;
+pub(crate) mod words;
 pub(crate) mod yaml;
 
 use std::{io, process::ExitCode};
@@ -10,8 +11,8 @@ use std::{io, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    apply, check, completions, dev, explain, functions, health, init, invoke, publish, routes, run,
-    schema, subscribe, unbuilt, upstreams,
+    apply, check, completions, dev, explain, functions, health, init, invoke, outbox, publish,
+    replay, routes, run, schema, subscribe, unbuilt, upstreams,
 };
 
 const EXAMPLES: &str = "\
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Invoke(invoke::Args),
     Publish(publish::Args),
     Subscribe(subscribe::Args),
+    Outbox(outbox::Args),
+    Replay(replay::Args),
     Schema(schema::Args),
     Completions(completions::Args),
     Health(health::Args),
@@ -52,10 +55,6 @@ pub(crate) enum Command {
     Tap(unbuilt::Args),
     #[command(hide = true)]
     Top(unbuilt::Args),
-    #[command(hide = true)]
-    Outbox(unbuilt::Args),
-    #[command(hide = true)]
-    Replay(unbuilt::Args),
 }
 
 /// What a command comes to.
@@ -122,13 +121,13 @@ fn run(command: Command) -> Done {
         Command::Invoke(args) => invoke::run(&args),
         Command::Publish(args) => publish::run(&args),
         Command::Subscribe(args) => subscribe::run(&args),
+        Command::Outbox(args) => outbox::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Tap(_) => unbuilt::refuse("tap"),
         Command::Top(_) => unbuilt::refuse("top"),
-        Command::Outbox(_) => unbuilt::refuse("outbox"),
-        Command::Replay(_) => unbuilt::refuse("replay"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The only place that prints.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 use super::Stop;
 
@@ -29,4 +29,18 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Stop> {
 /// Prints to standard error, with a line break at the end. There is nobody to tell if it fails.
 pub(crate) fn error(text: &str) {
     drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// Says how far something has come, over what was said before; to a terminal alone.
+pub(crate) fn progress(text: &str) {
+    let mut err = io::stderr().lock();
+    if err.is_terminal() {
+        drop(write!(err, "\r{text}\x1b[K"));
+        drop(err.flush());
+    }
+}
+
+/// Takes away what was said of a progress.
+pub(crate) fn end_of_progress() {
+    progress("");
 }

@@ -21,7 +21,7 @@ use crate::{
     cli::{
         Done, Stop,
         arguments::{Format, Source},
-        print,
+        print, words,
     },
     client::{Admin, block_on},
     files, follow,
@@ -139,27 +139,10 @@ impl Args {
 /// A message for people: where it arrived, its attributes and headers, then its data.
 fn in_words(arrived: &Arrived) -> String {
     let mut lines = vec![format!("── {}", arrived.topic)];
-    let attributes = arrived.event.iter().map(|(name, value)| {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        (name.as_str(), value)
-    });
+    let attributes = arrived.event.iter().map(|(name, value)| (name.as_str(), words::value(value)));
     let headers = arrived.headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
-    let all: Vec<(&str, String)> = attributes.chain(headers).collect();
-    let width = all.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    // A value is somebody else's text: it must not steer the terminal.
-    let calm = |text: &str| -> String {
-        text.chars()
-            .map(|c| if c.is_control() && c != '\n' && c != '\t' { '·' } else { c })
-            .collect()
-    };
-    for (name, value) in &all {
-        lines.push(format!("{:<width$}  {}", calm(name), calm(value)));
-    }
-    match (&arrived.data.data, &arrived.data.data_base64) {
-        (Some(text), _) => lines.push(format!("\n{}", calm(text))),
-        (None, Some(coded)) => lines.push(format!("\n(no text; in base64) {coded}")),
-        (None, None) => lines.push("\n(no data)".to_owned()),
-    }
+    lines.extend(words::pairs(&attributes.chain(headers).collect::<Vec<_>>()));
+    lines.push(words::data(&arrived.data));
     lines.join("\n")
 }
 

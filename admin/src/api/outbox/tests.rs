@@ -236,9 +236,13 @@ async fn many_are_dropped_by_a_filter_and_those_under_way_stay() {
 #[tokio::test]
 async fn dead_letters_are_replayed_to_a_named_target_as_they_came_and_marked() {
     let (store, live) = five().await;
+    let asked = json!({"to": "bus/again", "dry_run": true});
+    let (_, said) = post(&live, "/api/v1/outbox/replay", asked).await;
+    assert_eq!(said, json!({"replayed": 2, "bytes": 12, "last": 1, "next": null}));
+    assert_eq!((store.holds().dead, store.show(Id(5)).await.unwrap().is_none()), (2, true));
     let asked = json!({"to": "bus/again", "records": {"limit": 1}});
     let (status, said) = post(&live, "/api/v1/outbox/replay", asked.clone()).await;
-    assert_eq!((status, &said), (200, &json!({"replayed": 1, "bytes": 6, "next": 0})));
+    assert_eq!((status, &said), (200, &json!({"replayed": 1, "bytes": 6, "last": 0, "next": 0})));
     let copy = store.show(Id(5)).await.unwrap().unwrap().record;
     assert_eq!((&*copy.head.target, &*copy.head.function), ("bus/again", "again"));
     assert_eq!((copy.head.ack, copy.head.replay, copy.head.token), (Ack::Published, 1, None));
@@ -247,7 +251,7 @@ async fn dead_letters_are_replayed_to_a_named_target_as_they_came_and_marked() {
     assert_eq!(numbers(&listed), [0]);
     // Whoever begins anew goes on where the one before has stopped.
     let (_, said) = post(&live, "/api/v1/outbox/replay", asked.clone()).await;
-    assert_eq!(said, json!({"replayed": 1, "bytes": 6, "next": null}));
+    assert_eq!(said, json!({"replayed": 1, "bytes": 6, "last": 1, "next": null}));
     assert_eq!(store.show(Id(6)).await.unwrap().unwrap().record.data, "data b");
     let (_, said) = post(&live, "/api/v1/outbox/replay", asked).await;
     assert_eq!(said["replayed"], 0);
