@@ -255,13 +255,6 @@ impl Store for Memory {
         Box::pin(async move { Ok(Page { letters, next }) })
     }
 
-    fn newest_dead(&self, max: usize) -> BoxFuture<'_, Result<Vec<Letter>, NotStored>> {
-        let inner = self.inner();
-        let dead = inner.dead.iter().rev().filter(|(_, dead)| !dead.replayed);
-        let letters = dead.filter_map(|(id, _)| inner.letter(*id)).take(max).collect();
-        Box::pin(async move { Ok(letters) })
-    }
-
     fn show(&self, id: Id) -> BoxFuture<'_, Result<Option<Letter>, NotStored>> {
         let letter = self.inner().letter(id);
         Box::pin(async move { Ok(letter) })

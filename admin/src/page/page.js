@@ -74,6 +74,7 @@ function age(since) {
 
 function outbox(sums, dead) {
   at("outbox").hidden = !sums.open;
+  at("waiting").hidden = sums.targets.length === 0;
   fill("targets", sums.targets.map((one) => [
     cell(one.target), cell(one.pending, "number"), cell(one.delivering, "number"),
     cell(one.parked, one.parked ? "number bad" : "number"), cell(size(one.bytes), "number"),

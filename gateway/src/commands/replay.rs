@@ -78,7 +78,7 @@ enum Ended {
 /// Replays them.
 pub(crate) fn run(args: &Args) -> Done {
     let admin = Admin::new(&args.admin)?;
-    let records = args.filters.records(args.state);
+    let records = args.filters.which(Some(args.state));
     let asked = Replay { to: args.to.clone(), records, dry_run: false };
     block_on(async {
         let found = count(&admin, asked.clone()).await?;
@@ -129,8 +129,7 @@ async fn go(
     rate: Rate,
     progress: &mut Progress,
 ) -> Result<(), Ended> {
-    let failed = |why: String| Ended::Failed(why);
-    let mut stop = interrupts().map_err(|error| failed(error.to_string()))?;
+    let mut stop = interrupts().map_err(|error| Ended::Failed(error.to_string()))?;
     let (at_once, every) = step(rate);
     asked.records.limit = Some(at_once);
     let mut turn = interval_at(Instant::now(), every);
@@ -143,7 +142,7 @@ async fn go(
             _ = stop.recv() => return Err(Ended::Interrupted),
             _ = turn.tick() => {}
         }
-        match post(admin, &asked).await.map_err(|stop| failed(said(stop)))? {
+        match post(admin, &asked).await.map_err(|stop| Ended::Failed(said(stop)))? {
             Ok(some) => {
                 waited = 0;
                 progress.done += some.replayed;
@@ -165,7 +164,7 @@ async fn go(
                     () = sleep(PAUSE) => {}
                 }
             }
-            Err(refused) => return Err(failed(refused.detail)),
+            Err(refused) => return Err(Ended::Failed(refused.detail)),
         }
     }
 }

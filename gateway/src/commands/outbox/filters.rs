@@ -51,7 +51,7 @@ pub(crate) enum Of {
 impl Filters {
     /// The same as the admin API asks it. An age has become a time, so that what is asked for in
     /// several steps is the same each time.
-    pub(super) fn which(&self, state: Option<Of>) -> Which {
+    pub(crate) fn which(&self, state: Option<Of>) -> Which {
         let Self { route, target, kind, since, until, id, expression } = self.clone();
         Which {
             state: state.map(Of::state),
@@ -64,11 +64,6 @@ impl Filters {
             expression,
             ..Which::default()
         }
-    }
-
-    /// With which records a replay begins, or goes on.
-    pub(crate) fn records(&self, state: Of) -> Which {
-        self.which(Some(state))
     }
 }
 

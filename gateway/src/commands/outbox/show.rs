@@ -67,10 +67,8 @@ fn in_words(letter: &Letter) -> String {
             lines.extend(words::pairs(&pairs).iter().map(|line| format!("  {line}")));
         }
     }
-    lines.push(format!(
-        "\n{}",
-        words::count(short.attempts.into(), "failed try").replace("trys", "tries")
-    ));
+    let tries = if short.attempts == 1 { "try" } else { "tries" };
+    lines.push(format!("\n{} failed {tries}", short.attempts));
     lines.extend(letter.tries.iter().map(|tried| {
         let ran = if tried.ran == schemas::Ran::Maybe { "may have run" } else { "has not run" };
         format!("  {}  {} ({ran}): {}", tried.at, tried.class, words::cell(&tried.reason))
