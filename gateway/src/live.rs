@@ -82,7 +82,7 @@ impl Live for Running {
     }
 
     fn outbox(&self) -> Option<Arc<dyn Store>> {
-        self.delivering.outbox().store().cloned()
+        self.tools.outbox.store().cloned()
     }
 
     fn follow(

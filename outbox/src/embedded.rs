@@ -473,6 +473,15 @@ impl Store for Embedded {
         })
     }
 
+    fn newest_dead(&self, max: usize) -> BoxFuture<'_, Result<Vec<Letter>, NotStored>> {
+        Box::pin(async move {
+            match self.shared.refuses() {
+                Some(NotStored::Recovering) => Err(NotStored::Recovering),
+                _ => Ok(read::newest_dead(&self.shared, max).await),
+            }
+        })
+    }
+
     fn show(&self, id: Id) -> BoxFuture<'_, Result<Option<Letter>, NotStored>> {
         Box::pin(async move {
             match self.shared.refuses() {

@@ -210,7 +210,7 @@ pub struct Letter {
 /// Some of the records that were asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// These, by rising number.
+    /// These, by rising number. There may be few, or none, and more to come.
     pub letters: Vec<Letter>,
     /// Where the next page begins: after this number. None if there is no more.
     pub next: Option<Id>,

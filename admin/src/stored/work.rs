@@ -12,7 +12,7 @@ use super::{Latest, Which, letters, no_such, unusable, which::Wanted};
 use crate::Problem;
 
 /// How many records the store is asked for at once.
-const PAGE: usize = 64;
+const PAGE: usize = 1024;
 /// After so much of data, in bytes, a request ends and the next goes on.
 const BYTES_MAX: usize = 16 << 20;
 /// The same after so long.

@@ -1,7 +1,7 @@
 //! Reading records from the disk: for claims, and for people. Never on a thread that serves
 //! requests.
 
-use std::{collections::BinaryHeap, pin::pin, sync::Arc, time::Duration};
+use std::{collections::BinaryHeap, ops::Bound, pin::pin, sync::Arc, time::Duration};
 
 use super::{
     Shared, Trouble,
@@ -22,6 +22,9 @@ const PAGE_BYTES: usize = 16 << 20;
 
 /// So many records are looked at together for a list.
 const LOOK_AT: usize = 1024;
+
+/// After so many times a page ends, whatever was found: what is rare is looked for in several.
+const ROUNDS: usize = 16;
 
 /// When a record that cannot be read is tried again.
 const READ_AGAIN: Duration = Duration::from_secs(1);
@@ -219,12 +222,26 @@ pub(super) async fn show(shared: &Shared, id: Id) -> Result<Option<Letter>, NotS
     Ok(aside(move || letter(&known)).await.flatten())
 }
 
-/// The first numbers after `after`, rising. A million of them are never held.
-fn ids(shared: &Shared, after: Option<Id>, max: usize) -> Vec<Id> {
+/// The dead letters with the highest numbers that were not replayed, the highest first.
+pub(super) async fn newest_dead(shared: &Shared, max: usize) -> Vec<Letter> {
+    let ids: Vec<Id> = {
+        let inner = shared.inner();
+        let dead = inner.dead.letters.iter().rev().filter(|(_, letter)| !letter.replayed);
+        dead.take(max).map(|(id, _)| *id).collect()
+    };
+    let known = known(shared, ids.into_iter());
+    aside(move || known.iter().filter_map(letter).collect()).await.unwrap_or_default()
+}
+
+/// The first numbers after `after`, rising, of what may be in a state. A million of them are never
+/// held.
+fn ids(shared: &Shared, state: Option<State>, after: Option<Id>, max: usize) -> Vec<Id> {
     let inner = shared.inner();
     let is_after = |id: &Id| after.is_none_or(|after| *id > after);
+    let is_dead = state.map(|state| matches!(state, State::Dead | State::Replayed));
     let mut first = BinaryHeap::with_capacity(max + 1);
-    for id in inner.schedule.ids().filter(is_after) {
+    let scheduled = (is_dead != Some(true)).then(|| inner.schedule.ids());
+    for id in scheduled.into_iter().flatten().filter(is_after) {
         if first.len() < max || first.peek().is_some_and(|last| id < *last) {
             first.push(id);
         }
@@ -232,9 +249,11 @@ fn ids(shared: &Shared, after: Option<Id>, max: usize) -> Vec<Id> {
             first.pop();
         }
     }
-    let dead = inner.dead.letters.range(after.map_or(Id(0), |after| Id(after.0 + 1))..);
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let dead = inner.dead.letters.range((from, Bound::Unbounded));
     let mut ids = first.into_vec();
-    ids.extend(dead.take(max).map(|(id, _)| *id));
+    let dead = dead.take(if is_dead == Some(false) { 0 } else { max });
+    ids.extend(dead.map(|(id, _)| *id));
     ids.sort_unstable();
     // One that is becoming a dead letter is both for a moment.
     ids.dedup();
@@ -252,8 +271,8 @@ pub(super) async fn list(
     let mut page = Page::default();
     let mut bytes = 0;
     let mut at = after;
-    loop {
-        let ids = ids(shared, at, LOOK_AT);
+    for _ in 0..ROUNDS {
+        let ids = ids(shared, filter.state, at, LOOK_AT);
         let Some(last) = ids.last().copied() else { return Ok(page) };
         let wanted = |known: &Known| filter.state.is_none_or(|state| state == known.state);
         let some = known(shared, ids.into_iter()).into_iter().filter(wanted).collect::<Vec<_>>();
@@ -276,6 +295,8 @@ pub(super) async fn list(
         }
         at = Some(last);
     }
+    page.next = at;
+    Ok(page)
 }
 
 /// A few records at a time: they may be large.

@@ -381,6 +381,40 @@ async fn a_list_goes_through_all_of_them_page_by_page() {
     let filter = Filter { state: Some(State::Dead), ..Filter::default() };
     let page = store.list(&filter, None, 5).await.unwrap();
     assert_eq!((page.letters.len(), page.letters[0].id, page.next), (1, Id(0), None));
+    let after_all = store.list(&Filter::default(), Some(Id(u64::MAX)), 5).await.unwrap();
+    assert!(after_all.letters.is_empty() && after_all.next.is_none());
+}
+
+#[tokio::test]
+async fn what_is_rare_is_looked_for_in_steps_that_say_where_they_end() {
+    let disk = Simulated::default();
+    let (store, _) = ready(&disk, 1024).await;
+    let records = (0..500).map(|_| record("u/a", "x")).collect::<Vec<_>>();
+    for _ in 0..40 {
+        store.put(records.clone()).await.unwrap();
+    }
+    let last = put_one(&store, record("u/rare", "x")).await;
+    let filter = Filter { target: Some("u/rare".to_owned()), ..Filter::default() };
+    let page = store.list(&filter, None, 5).await.unwrap();
+    assert!(page.letters.is_empty() && page.next.is_some_and(|next| next < last), "{page:?}");
+    let page = store.list(&filter, page.next, 5).await.unwrap();
+    assert_eq!((page.letters.len(), page.letters[0].id, page.next), (1, last, None));
+}
+
+#[tokio::test]
+async fn the_newest_dead_letters_come_first_and_replayed_ones_not_at_all() {
+    let disk = Simulated::default();
+    let (store, _) = ready(&disk, 64).await;
+    for _ in 0..5 {
+        put_one(&store, record("u/a", "x")).await;
+    }
+    for _ in 0..4 {
+        let claim = claim_one(&store).await;
+        store.fail(claim, Some(refused()), dead()).await;
+    }
+    assert!(store.replayed(Id(2)).await.unwrap());
+    let newest = store.newest_dead(2).await.unwrap();
+    assert_eq!(newest.iter().map(|letter| letter.id.0).collect::<Vec<_>>(), [3, 1]);
 }
 
 #[tokio::test]
