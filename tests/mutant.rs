@@ -7,6 +7,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::exit,
+    clippy::disallowed_methods,
     reason = "it is run by tests alone, and fails by ending"
 )]
 

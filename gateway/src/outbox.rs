@@ -4,8 +4,8 @@
 use std::{
     fmt::Write as _,
     path::Path,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::{Duration, Instant},
+    sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use ::outbox::{
@@ -17,7 +17,10 @@ use ::outbox::{
 };
 use ingress::{Courier, Plane, Table, Upstream};
 use invokers::Target;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinHandle,
+};
 
 use crate::cli::print;
 
@@ -61,8 +64,8 @@ impl Delivering {
     ///
     /// # Errors
     /// A sentence for whoever runs the gateway.
-    pub(crate) fn open(&self, table: &Table, folder: &Path) -> Result<(), String> {
-        let mut working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) async fn open(&self, table: &Table, folder: &Path) -> Result<(), String> {
+        let mut working = self.working.lock().await;
         if working.is_some() || !is_needed(table) {
             return Ok(());
         }
@@ -70,7 +73,11 @@ impl Delivering {
             Kept::InMemory => Arc::new(Memory::default()) as Arc<dyn Store>,
             Kept::InFiles => {
                 let store = store(&table.outbox, folder)?;
-                self.wait_a_little(store.progress());
+                let mut progress = store.progress();
+                // It is opened once.
+                self.progress.set(progress.clone()).ok();
+                let read = |now: &Progressed| !matches!(now, Progressed::Recovering { .. });
+                drop(tokio::time::timeout(PATIENCE, progress.wait_for(read)).await);
                 store
             }
         };
@@ -80,17 +87,6 @@ impl Delivering {
         let run = worker::run(store, deliver, Arc::clone(&self.outbox.outcomes));
         *working = Some(tokio::spawn(run));
         Ok(())
-    }
-
-    /// A small store is read at once, and then the first request need not come again.
-    fn wait_a_little(&self, progress: watch::Receiver<Progressed>) {
-        let until = Instant::now() + PATIENCE;
-        while matches!(*progress.borrow(), Progressed::Recovering { .. }) && Instant::now() < until
-        {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        // It is opened once.
-        self.progress.set(progress).ok();
     }
 
     /// What is to be done now and then: a new table is followed.
@@ -105,7 +101,7 @@ impl Delivering {
         if let Some(store) = self.outbox.store() {
             store.stop();
         }
-        let working = self.working.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let working = self.working.lock().await.take();
         if let Some(working) = working {
             drop(tokio::time::timeout(within, working).await);
         }

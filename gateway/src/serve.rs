@@ -90,10 +90,7 @@ pub(crate) fn serve(
         .map_err(|error| refuse(&error))?;
     let plane = Arc::new(plane);
     let delivering = Arc::new(Delivering::new(outbox, Arc::clone(&plane), service.kept));
-    {
-        let _inside = control.enter();
-        delivering.open(&table, &folder).map_err(Stop::failed)?;
-    }
+    control.block_on(delivering.open(&table, &folder)).map_err(Stop::failed)?;
     let configuration = Arc::new(Configuration::new(Arc::clone(&plane), start, service.offer));
     let tools = service.tools;
     let running = Arc::new(Running { plane, configuration, tools, delivering, folder });
@@ -115,12 +112,13 @@ pub(crate) fn serve(
     control.spawn(async move {
         loop {
             tokio::time::sleep(ROUND).await;
-            if let Err(why) = keeping.delivering.open(&keeping.plane.table(), &keeping.folder) {
+            let table = keeping.plane.table();
+            if let Err(why) = keeping.delivering.open(&table, &keeping.folder).await {
                 print::error(&format!("gusset: {why}"));
             }
             keeping.delivering.keep();
             keeping.plane.sweep();
-            keeping.plane.table().registry.sweep(policy::nanos(tokio::time::Instant::now()));
+            table.registry.sweep(policy::nanos(tokio::time::Instant::now()));
         }
     });
     let told = Arc::clone(&running);
