@@ -1,7 +1,8 @@
 //! What the AMQP client does without a gateway around it, for comparison:
 //! `amqp_raw URL QUEUE WINDOW SIZE SECONDS` prints one JSON line.
 //!
-//! Makes a durable queue and keeps WINDOW persistent, mandatory messages under way on one channel,
+//! Makes a durable queue of at most 1000 messages, so that no round works on what another has left,
+//! and keeps WINDOW persistent, mandatory messages under way on one channel,
 //! each of which is confirmed, as programs do that are written with the library. The core that
 //! drives it is one thread, as the gateway's is; the library has another.
 
@@ -14,8 +15,8 @@ use std::{
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties,
-    options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions},
-    types::FieldTable,
+    options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable},
 };
 
 #[global_allocator]
@@ -58,9 +59,9 @@ async fn measure(
     let connection = Connection::connect(url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare(queue.into(), durable, FieldTable::default()).await?;
-    // Each round begins with an empty queue.
-    channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await?;
+    let mut bounded = FieldTable::default();
+    bounded.insert("x-max-length".into(), AMQPValue::LongLongInt(1000));
+    channel.queue_declare(queue.into(), durable, bounded).await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
 
     let data = vec![b'x'; size];
