@@ -10,15 +10,15 @@ mod keys;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use keys::{Key, Keys};
 
 use crate::{Held, Id, Millis};
 
 /// How many units of memory the schedule may take: a record is one, a record with a key two. It
-/// bounds the memory of the process whatever the backlog, at about 70 bytes a unit.
-pub const UNITS_MAX: usize = 1_800_000;
+/// bounds the memory of the process whatever the backlog, at 256 MiB.
+pub const UNITS_MAX: usize = 1_100_000;
 
 /// How many records of one target are delivered at once where nothing else is said.
 pub const AT_ONCE: usize = 64;
@@ -125,6 +125,9 @@ struct Queue {
     records: u64,
     parked: u64,
     bytes: u64,
+    /// How many records were accepted in each second, so that the oldest is known without a look
+    /// at all of them.
+    ages: BTreeMap<u32, u32>,
 }
 
 impl Queue {
@@ -169,6 +172,7 @@ impl<L: Copy> Schedule<L> {
         };
         let queue = &mut self.queues[target as usize];
         queue.records += 1;
+        *queue.ages.entry(slot.accepted).or_default() += 1;
         queue.bytes += u64::from(entry.bytes);
         self.bytes += u64::from(entry.bytes);
         if key != 0 {
@@ -425,19 +429,14 @@ impl<L: Copy> Schedule<L> {
     /// What is held for each target that has anything.
     #[must_use]
     pub fn held(&self) -> Vec<Held> {
-        let mut oldest: HashMap<u32, u32> = HashMap::new();
-        for slot in self.slots.values() {
-            let oldest = oldest.entry(slot.target).or_insert(slot.accepted);
-            *oldest = slot.accepted.min(*oldest);
-        }
-        let queues = self.queues.iter().zip(0..).filter(|(queue, _)| queue.records > 0);
-        let held = queues.map(|(queue, target)| Held {
+        let queues = self.queues.iter().filter(|queue| queue.records > 0);
+        let held = queues.map(|queue| Held {
             target: queue.name.to_string(),
             pending: queue.records - queue.parked,
             delivering: queue.claimed as u64,
             parked: queue.parked,
             bytes: queue.bytes,
-            oldest: oldest.get(&target).map(|seconds| Millis(u64::from(*seconds) * 1000)),
+            oldest: queue.ages.first_key_value().map(|(at, _)| Millis(u64::from(*at) * 1000)),
         });
         held.collect()
     }
@@ -461,6 +460,7 @@ impl<L: Copy> Schedule<L> {
             records: 0,
             parked: 0,
             bytes: 0,
+            ages: BTreeMap::new(),
         });
         self.by_name.insert(name.into(), number);
         number
@@ -531,6 +531,12 @@ impl<L: Copy> Schedule<L> {
             Stands::Ready | Stands::Behind | Stands::Claimed => {}
         }
         queue.records -= 1;
+        if let Some(count) = queue.ages.get_mut(&slot.accepted) {
+            *count -= 1;
+            if *count == 0 {
+                queue.ages.remove(&slot.accepted);
+            }
+        }
         queue.bytes -= u64::from(slot.bytes);
         self.bytes -= u64::from(slot.bytes);
         if slot.key != 0 {

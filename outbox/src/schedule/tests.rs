@@ -224,7 +224,7 @@ proptest! {
     fn every_record_is_claimed_in_its_order_and_leaves_once(steps in proptest::collection::vec(step(), 1..200)) {
         let mut schedule: Schedule<u64> = Schedule::default();
         let mut now = 1_u64;
-        let mut known: std::collections::BTreeMap<u64, (String, Option<String>, u64)> = Default::default();
+        let mut known: BTreeMap<u64, (String, Option<String>, u64)> = Default::default();
         let mut claimed: Vec<u64> = Vec::new();
         let mut number = 0_u64;
         let mut left = 0_u64;

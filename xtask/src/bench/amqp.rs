@@ -5,16 +5,14 @@ use std::{fs, process::Command};
 use anyhow::{Context, Result};
 
 use super::{
-    load,
-    peers::{self, Lab, Peer, pinned},
+    peers::{self, Lab, pinned},
+    throughput::{self, Round, WINDOW},
 };
 use crate::{
     process::{self, Beside, built},
     tools::{self, Tool},
 };
 
-/// What both sides have under way at a time.
-const WINDOW: &str = "64";
 const SIZE: &str = "1024";
 
 const USER: &str = "bench";
@@ -30,13 +28,6 @@ upstreams:
 routes:
   - { name: all, match: { path: /amqp }, to: rabbit//bench, format: plain }
 ";
-
-/// One round of one side.
-#[derive(Clone, Copy, Debug)]
-struct Round {
-    per_second: f64,
-    p99_ms: f64,
-}
 
 /// A broker of its own on core 1, and the server of names that it needs.
 struct Broker {
@@ -58,20 +49,14 @@ pub(crate) fn run(lab: &Lab, secs: u64, rounds: usize) -> Result<()> {
     let (mut raw_rounds, mut gusset_rounds) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         raw_rounds.push(raw(&broker, secs)?);
-        gusset_rounds.push(through(&gusset, secs)?);
+        // The callers are on the gateway's core: the broker's is what limits both sides.
+        gusset_rounds.push(throughput::post(&gusset, "/amqp", 0, secs)?);
     }
-    println!("### POST of 1 KiB to a durable queue of RabbitMQ, {WINDOW} under way\n");
-    println!("| | confirmed a second | p99 ms | of raw client |\n|---|---|---|---|");
-    for (name, all) in [("raw client", &raw_rounds), ("gusset", &gusset_rounds)] {
-        let ratios = all.iter().zip(&raw_rounds).map(|(one, raw)| one.per_second / raw.per_second);
-        println!(
-            "| {name} | {:.0} | {:.1} | {:.3} |",
-            median(all.iter().map(|one| one.per_second)),
-            median(all.iter().map(|one| one.p99_ms)),
-            median(ratios),
-        );
-    }
-    println!();
+    throughput::print(
+        "POST of 1 KiB to a durable queue of RabbitMQ, 64 under way",
+        "confirmed a second",
+        &[("raw client", raw_rounds), ("gusset", gusset_rounds)],
+    );
     Ok(())
 }
 
@@ -139,56 +124,4 @@ fn raw(broker: &Broker, secs: u64) -> Result<Round> {
         digits.trim().parse().with_context(|| format!("{name} is no number: {line}"))
     };
     Ok(Round { per_second: number("per_second")?, p99_ms: number("p99_ms")? })
-}
-
-/// One round of the gateway, behind as many connections as there are messages under way. The callers
-/// are on the gateway's core: the broker's is what limits both sides.
-fn through(gusset: &Peer, secs: u64) -> Result<Round> {
-    let url = format!("http://127.0.0.1:{}/amqp", gusset.port);
-    let script = load::script()?;
-    let wrk = |secs: u64| {
-        let mut command = pinned(0, "wrk");
-        command.args(["-t", "1", "-c", WINDOW, "--latency", "-d", &format!("{secs}s"), "-s"]);
-        process::output(command.arg(&script).arg(&url))
-    };
-    wrk(1)?;
-    let said = wrk(secs)?;
-    let bad = load::bad(&said);
-    anyhow::ensure!(bad == 0, "{bad} of the gateway's answers were not 202: {said}");
-    let per_second = said
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("Requests/sec:")?.trim().parse().ok())
-        .with_context(|| format!("wrk printed no rate: {said}"))?;
-    let p99_ms = said
-        .lines()
-        .find_map(|line| milliseconds(line.trim().strip_prefix("99%")?.trim()))
-        .with_context(|| format!("wrk printed no p99: {said}"))?;
-    Ok(Round { per_second, p99_ms })
-}
-
-/// A time as wrk prints it: `870.00us`, `12.34ms`, `1.20s`.
-fn milliseconds(text: &str) -> Option<f64> {
-    let unit = |unit: &str, factor: f64| -> Option<f64> {
-        Some(text.strip_suffix(unit)?.parse::<f64>().ok()? * factor)
-    };
-    unit("us", 1e-3).or_else(|| unit("ms", 1.0)).or_else(|| unit("s", 1e3))
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read_in_every_unit_of_wrk() {
-        assert_eq!(milliseconds("870.00us"), Some(0.87));
-        assert_eq!(milliseconds("12.34ms"), Some(12.34));
-        assert_eq!(milliseconds("1.20s"), Some(1200.0));
-        assert_eq!(milliseconds("x"), None);
-    }
 }

@@ -10,7 +10,9 @@ mod cpu;
 mod load;
 mod nats;
 mod peers;
+mod stored;
 mod table;
+mod throughput;
 
 use std::{path::PathBuf, process::Command};
 
@@ -45,7 +47,7 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
         rounds: options.number("rounds", 3)?,
         cases: options.list(
             "cases",
-            &["get_small", "post_1k", "armed", "routes_10000", "reload", "nats", "amqp"],
+            &["get_small", "post_1k", "armed", "routes_10000", "reload", "nats", "amqp", "stored"],
         )?,
         peers: options
             .list("peers", &["gusset", "hyper", "nginx", "envoy"])?
@@ -75,6 +77,7 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
             "routes_10000" => routes(&lab, &plan)?,
             "reload" => reload()?,
             "nats" => nats::run(&lab, plan.secs, plan.rounds)?,
+            "stored" => stored::run(&lab, plan.secs, plan.rounds)?,
             "amqp" => amqp::run(&lab, plan.secs, plan.rounds)?,
             name => proxied(&lab, &plan, Case::named(name)?)?,
         }

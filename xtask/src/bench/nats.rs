@@ -65,7 +65,7 @@ fn server(lab: &Lab, port: u16) -> Result<Beside> {
 }
 
 /// One round of the raw client, which accounts for its own time.
-fn raw(port: u16, case: &str, secs: u64) -> Result<Measured> {
+pub(super) fn raw(port: u16, case: &str, secs: u64) -> Result<Measured> {
     let url = format!("nats://127.0.0.1:{port}");
     let mut command: Command = pinned(0, built("dist", "nats_raw")?);
     let line = process::output(command.args([&url, case, WINDOW, SIZE, &secs.to_string()]))?;

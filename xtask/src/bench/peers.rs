@@ -29,6 +29,8 @@ pub(crate) struct Peer {
     pub(crate) kind: Kind,
     /// Where it listens on the loopback address.
     pub(crate) port: u16,
+    /// Where Gusset's admin API is.
+    pub(crate) admin: u16,
     /// Resident megabytes before its first request.
     pub(crate) fresh_mb: f64,
     process: Beside,
@@ -135,7 +137,7 @@ impl Lab {
         fs::write(&config, head + &rest.replace("UPSTREAM", &upstream))?;
         let mut command = pinned(0, built("dist", "gusset")?);
         command.arg("run").arg("-c").arg(config);
-        self.start_peer(Kind::Gusset, port, command)
+        Ok(Peer { admin, ..self.start_peer(Kind::Gusset, port, command)? })
     }
 
     fn start_peer(&self, kind: Kind, port: u16, mut command: Command) -> Result<Peer> {
@@ -148,7 +150,7 @@ impl Lab {
         // What a start leaves to the background is done by then.
         process::pause(500);
         let fresh_mb = cpu::resident_mb(process.id());
-        Ok(Peer { kind, port, fresh_mb, process })
+        Ok(Peer { kind, port, admin: 0, fresh_mb, process })
     }
 }
 
