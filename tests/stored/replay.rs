@@ -149,6 +149,27 @@ fn a_replay_keeps_to_its_rate_and_goes_on_where_ctrl_c_has_stopped_it() {
 }
 
 #[test]
+fn what_is_more_than_the_outbox_takes_at_once_is_replayed_all_the_same() {
+    let (peer, other) = (refusing(), Peer::answering("x"));
+    let gateway = Gateway::start(&format!(
+        "outbox: {{ max_size: 16MiB }}\nupstreams:\n  web: {{ kind: http, url: {} }}\n  other: {{ \
+         kind: http, url: {} }}\nroutes:\n{ROUTE}",
+        peer.url(),
+        other.url()
+    ));
+    let body = format!("bad {}", "x".repeat(100_000));
+    for id in 0..6 {
+        store(&gateway, "/in", &id.to_string(), &body);
+    }
+    await_metric(&gateway, "gusset_outbox_dead_letters", 6);
+    let ran = gateway.gusset(&["replay", "--to", "other", "--rate", "1000/s"]).ends(0);
+    assert!(ran.out.contains("replayed 6 dead letters"), "{}", ran.out);
+    eventually("all arrive", || (other.seen().len() == 6).then_some(()));
+    assert!(other.seen().iter().all(|seen| seen.body == body.as_bytes()));
+    await_metric(&gateway, "gusset_outbox_dead_letters", 0);
+}
+
+#[test]
 fn a_replay_to_nobody_is_refused_before_anything_is_sent() {
     let other = Peer::answering("x");
     let (_peer, gateway) = with_dead(&["bad"], &other);

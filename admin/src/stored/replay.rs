@@ -2,7 +2,7 @@
 //! is stored first: whatever dies in between, nothing is lost, and what is done twice is known by
 //! the same identity.
 
-use ::outbox::{Id, Letter, Record, State, Store, worker::Elsewhere};
+use ::outbox::{Id, Letter, NotStored, Record, State, Store, worker::Elsewhere};
 use futures_util::future::join_all;
 use ingress::Table;
 use invokers::{
@@ -103,12 +103,16 @@ pub(crate) async fn replay(
         ids.push(letter.id);
         copies.push(letter.record.replay_to(&to));
     };
-    let next = look(store, &wanted, wanted.limit, take).await.map_err(unusable)?;
-    let bytes = copies.iter().map(|copy| copy.data.len() as u64).sum();
-    let (replayed, last) = (copies.len() as u64, ids.last().map(|id| id.0));
-    if !copies.is_empty() {
-        store.put(copies).await.map_err(unusable)?;
+    let mut next = look(store, &wanted, wanted.limit, take).await.map_err(unusable)?;
+    let mut bytes: Vec<u64> = copies.iter().map(|copy| copy.data.len() as u64).collect();
+    let stored = put(store, copies).await?;
+    if stored < ids.len() {
+        ids.truncate(stored);
+        bytes.truncate(stored);
+        // The next request meets what has stopped this one, and tells it.
+        next = ids.last().copied();
     }
+    let (replayed, last) = (ids.len() as u64, ids.last().map(|id| id.0));
     let marks = ids.into_iter().map(|id| match state {
         State::Dead => store.replayed(id),
         // Its copy goes where it could not.
@@ -123,5 +127,28 @@ pub(crate) async fn replay(
             Problem::from(Fault::new(Class::Unavailable, said).maybe())
         })?;
     }
+    let bytes = bytes.iter().sum();
     Ok(Replayed { replayed, bytes, last, next: next.map(|id| id.0) })
+}
+
+/// Stores these, and says how many of them, from the first on: at least one, or it has failed.
+async fn put(store: &dyn Store, copies: Vec<Record>) -> Result<usize, Problem> {
+    let count = copies.len();
+    if count == 0 {
+        return Ok(0);
+    }
+    match store.put(copies.clone()).await {
+        Ok(_) => return Ok(count),
+        // Each alone may be small enough.
+        Err(NotStored::TooLarge { .. }) if count > 1 => {}
+        Err(error) => return Err(unusable(error)),
+    }
+    for (stored, copy) in copies.into_iter().enumerate() {
+        match store.put(vec![copy]).await {
+            Ok(_) => {}
+            Err(error) if stored == 0 => return Err(unusable(error)),
+            Err(_) => return Ok(stored),
+        }
+    }
+    Ok(count)
 }

@@ -389,8 +389,8 @@ async fn a_list_goes_through_all_of_them_page_by_page() {
 async fn what_is_rare_is_looked_for_in_steps_that_say_where_they_end() {
     let disk = Simulated::default();
     let (store, _) = ready(&disk, 1024).await;
-    let records = (0..500).map(|_| record("u/a", "x")).collect::<Vec<_>>();
-    for _ in 0..40 {
+    let records = (0..10).map(|_| record("u/a", "x")).collect::<Vec<_>>();
+    for _ in 0..1700 {
         store.put(records.clone()).await.unwrap();
     }
     let last = put_one(&store, record("u/rare", "x")).await;
