@@ -50,7 +50,7 @@ const GROUPS: [Group; 3] = [
         about: "the program from outside, and the kinds, with real brokers",
         // A pattern, so that no crate's tests can be forgotten here.
         cargo: &["test", "--workspace", "--no-fail-fast", "--test", "*"],
-        budget: Duration::from_secs(6 * 60),
+        budget: Duration::from_secs(9 * 60),
         needs: &[
             Tool { program: "nats-server", package: "nats-server" },
             Tool { program: "rabbitmq-server", package: "rabbitmq-server" },

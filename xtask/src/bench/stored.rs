@@ -15,7 +15,7 @@ use super::{
     throughput::{self, Round, post},
 };
 use crate::{
-    process,
+    foreign,
     tools::{self, Tool},
 };
 
@@ -49,9 +49,9 @@ pub(crate) fn run(lab: &Lab, secs: u64, rounds: usize) -> Result<()> {
         store.display()
     );
     fs::write(&config, text)?;
-    let program = process::find("nats-server").context("nats-server is not here")?;
-    let mut command = pinned(1, program);
-    command.arg("-c").arg(&config);
+    // An old one knows no sync for every message.
+    let mut command = pinned(1, "nats-server");
+    command.env("PATH", foreign::path()).arg("-c").arg(&config);
     let mut server = peers::quietly(&lab.folder, "nats-server-synced", &mut command)?;
     peers::listening(&mut server, port)?;
     // It makes the stream.
