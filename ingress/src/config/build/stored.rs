@@ -29,6 +29,16 @@ pub(super) fn outbox(sections: &Sections<'_>, report: &mut Report) -> Settings {
     let Some(spot) = sections.get("outbox").and_then(|written| written.first()) else {
         return Settings::default();
     };
+    let kind = spot.field("kind");
+    if spot.has("kind") && de::read::<String>(&kind, report).as_deref() == Some("jetstream") {
+        let message = "an outbox on JetStream is not built yet";
+        report.error(
+            &kind,
+            message,
+            "write `kind: embedded`, and leave url, stream and replicas out",
+        );
+        return Settings::default();
+    }
     let Some(written) = de::read::<Written>(spot, report) else { return Settings::default() };
     Settings::new(&written).unwrap_or_else(|wrong| {
         complain(spot, wrong, report);
