@@ -108,6 +108,8 @@ fn run(plan: Plan, subject: &mut dyn Subject) -> Report {
     let mut report = journal.report();
     report.kills = killer.kills();
     report.in_flight = killer.in_flight();
+    // To look into a long stream takes minutes.
+    println!("{report}");
     subject.check(&mut report, &journal);
     report
 }
