@@ -1,22 +1,21 @@
 //! What Prometheus is told of breakers, permits, retry budgets and rate limits.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 
 use policy::{Registry, breaker::State};
 use tokio::time::Instant;
 
-/// One metric: its name, kind and help, and its series by label.
-struct Metric(&'static str, &'static str, &'static str, Vec<(String, u64)>);
+use crate::metrics::{self, Metric, label};
 
 /// Prints how everything stands that the live table refers to. A state that starts anew, because
 /// its settings were changed, starts from 0, as a counter may.
 pub(crate) fn metrics(registry: &Registry) -> String {
     let all = registry.snapshot(policy::nanos(Instant::now()));
-    let function = |of: &str| format!("function=\"{}\"", escape(of));
-    let upstream = |of: &str| format!("upstream=\"{}\"", escape(of));
+    let function = |of: &str| label("function", of);
+    let upstream = |of: &str| label("upstream", of);
     let limit = |of: &str, rate: &dyn Display, key: Option<&str>| {
-        let key = escape(key.unwrap_or_default());
-        format!("route=\"{}\",rate=\"{rate}\",key=\"{key}\"", escape(of))
+        let key = label("key", key.unwrap_or_default());
+        format!("{},rate=\"{rate}\",{key}", label("route", of))
     };
     let is_open = |state| u64::from(matches!(state, State::Open | State::ForcedOpen));
     let breakers = |value: &dyn Fn(&policy::breaker::View) -> u64| {
@@ -32,7 +31,7 @@ pub(crate) fn metrics(registry: &Registry) -> String {
         .limits
         .iter()
         .map(|one| (limit(&one.of, &one.view.rate, one.view.key.as_deref()), one.view.refused));
-    let metrics = [
+    let all_of_them = [
         Metric(
             "gusset_breaker_open",
             "gauge",
@@ -82,19 +81,7 @@ pub(crate) fn metrics(registry: &Registry) -> String {
             limits.collect(),
         ),
     ];
-    let mut out = String::new();
-    for Metric(name, kind, help, series) in metrics.into_iter().filter(|one| !one.3.is_empty()) {
-        write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n")
-            .expect("a String takes all that is written");
-        for (label, value) in series {
-            writeln!(out, "{name}{{{label}}} {value}").expect("a String takes all that is written");
-        }
-    }
-    out
-}
-
-fn escape(label: &str) -> String {
-    label.replace('\\', r"\\").replace('"', "\\\"").replace('\n', "\\n")
+    metrics::print(all_of_them)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod files;
 mod follow;
 mod guards;
 mod live;
+mod metrics;
 mod outbox;
 mod probe;
 mod samples;

@@ -2,7 +2,6 @@
 //! gateway stops.
 
 use std::{
-    fmt::Write as _,
     path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -22,7 +21,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::cli::print;
+use crate::{
+    cli::print,
+    metrics::{self, Metric, label},
+};
 
 /// An outbox, and who delivers from it.
 #[derive(Debug)]
@@ -76,22 +78,35 @@ impl Delivering {
                 let mut progress = store.progress();
                 // It is opened once.
                 self.progress.set(progress.clone()).ok();
-                let read = |now: &Progressed| !matches!(now, Progressed::Recovering { .. });
-                drop(tokio::time::timeout(PATIENCE, progress.wait_for(read)).await);
+                drop(tokio::time::timeout(PATIENCE, progress.wait_for(is_read)).await);
                 store
             }
         };
         self.outbox.open(Arc::clone(&store));
-        let deliver = Arc::clone(&self.courier) as Arc<dyn worker::Deliver>;
-        self.courier.follow(&*store);
-        let run = worker::run(store, deliver, Arc::clone(&self.outbox.outcomes));
-        *working = Some(tokio::spawn(run));
+        let (courier, outcomes) = (Arc::clone(&self.courier), Arc::clone(&self.outbox.outcomes));
+        let progress = self.progress.get().cloned();
+        *working = Some(tokio::spawn(async move {
+            if let Some(mut progress) = progress {
+                // One that broke is told of by the store itself, and claims nothing.
+                drop(progress.wait_for(is_read).await);
+            }
+            courier.follow(&*store);
+            worker::run(store, courier, outcomes).await;
+        }));
         Ok(())
     }
 
-    /// What is to be done now and then: a new table is followed.
+    /// Whether the store can be used. One that has no progress is there at once.
+    fn is_ready(&self) -> bool {
+        self.progress.get().is_none_or(|progress| *progress.borrow() == Progressed::Ready)
+    }
+
+    /// What is to be done now and then: a new table is followed. What a store has parked it knows
+    /// once it has been read.
     pub(crate) fn keep(&self) {
-        if let Some(store) = self.outbox.store() {
+        if let Some(store) = self.outbox.store()
+            && self.is_ready()
+        {
             self.courier.follow(&**store);
         }
     }
@@ -118,41 +133,55 @@ impl Delivering {
     pub(crate) fn metrics(&self) -> String {
         let Some(store) = self.outbox.store() else { return String::new() };
         let holds = store.holds();
-        let mut text = self.courier.metrics();
-        let mut gauge = |name: &str, help: &str, values: &[(String, u64)]| {
-            // Writing into a text cannot fail.
-            writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge").unwrap_or_default();
-            for (labels, value) in values {
-                writeln!(text, "{name}{labels} {value}").unwrap_or_default();
-            }
-        };
         let by_target = |value: fn(&::outbox::Held) -> u64| -> Vec<(String, u64)> {
-            let label = |target: &str| {
-                format!("{{target=\"{}\"}}", target.replace('\\', "\\\\").replace('"', "\\\""))
-            };
-            holds.targets.iter().map(|held| (label(&held.target), value(held))).collect()
+            holds.targets.iter().map(|held| (label("target", &held.target), value(held))).collect()
         };
-        let one = |value: u64| [(String::new(), value)];
-        let progress = self.progress.get().map(|progress| progress.borrow().clone());
-        let ready = progress.is_none_or(|progress| progress == Progressed::Ready);
-        gauge("gusset_outbox_ready", "Whether events can be stored.", &one(ready.into()));
-        gauge("gusset_outbox_pending", "Stored events that wait.", &by_target(|held| held.pending));
-        gauge(
-            "gusset_outbox_parked",
-            "Those that wait for somebody.",
-            &by_target(|held| held.parked),
-        );
-        gauge("gusset_outbox_bytes", "What these take, in bytes.", &by_target(|held| held.bytes));
-        gauge("gusset_outbox_dead_letters", "Events that were given up.", &one(holds.dead));
-        gauge("gusset_outbox_dead_letter_bytes", "What these take.", &one(holds.dead_bytes));
-        gauge("gusset_outbox_damaged", "Records found damaged.", &one(holds.damaged));
-        gauge(
-            "gusset_outbox_disk_bytes",
-            "What the outbox takes on its disk.",
-            &one(holds.disk_bytes),
-        );
-        text
+        let one = |value: u64| vec![(String::new(), value)];
+        let counts = self.courier.counts().into_iter().map(|((target, outcome), count)| {
+            (format!("{},{}", label("target", &target), label("outcome", outcome)), count)
+        });
+        let gauge = |name, help, series| Metric(name, "gauge", help, series);
+        metrics::print([
+            Metric(
+                "gusset_deliveries_total",
+                "counter",
+                "Tries to deliver stored events.",
+                counts.collect(),
+            ),
+            gauge(
+                "gusset_outbox_ready",
+                "Whether events can be stored.",
+                one(self.is_ready().into()),
+            ),
+            gauge(
+                "gusset_outbox_pending",
+                "Stored events that wait.",
+                by_target(|held| held.pending),
+            ),
+            gauge(
+                "gusset_outbox_parked",
+                "Those that wait for somebody.",
+                by_target(|held| held.parked),
+            ),
+            gauge(
+                "gusset_outbox_bytes",
+                "What these take, in bytes.",
+                by_target(|held| held.bytes),
+            ),
+            gauge("gusset_outbox_dead_letters", "Events that were given up.", one(holds.dead)),
+            gauge("gusset_outbox_dead_letter_bytes", "What these take.", one(holds.dead_bytes)),
+            gauge("gusset_outbox_damaged", "Records found damaged.", one(holds.damaged)),
+            gauge(
+                "gusset_outbox_disk_bytes",
+                "What the outbox takes on its disk.",
+                one(holds.disk_bytes),
+            ),
+        ])
     }
+}
+
+fn is_read(now: &Progressed) -> bool {
+    !matches!(now, Progressed::Recovering { .. })
 }
 
 /// Opens the store that is configured.

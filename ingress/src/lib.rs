@@ -28,4 +28,5 @@ mod tunnel;
 mod values;
 
 pub use plane::{Courier, NotReplaced, Plane, RecordFormat, Settings};
+pub use recorder::series::label_value;
 pub use table::{Action, Admin, Destination, Listener, Route, Table, Upstream};

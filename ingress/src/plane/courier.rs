@@ -4,7 +4,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
@@ -120,23 +119,10 @@ impl Courier {
         Err(failure(&result))
     }
 
-    /// What was delivered and what was not, in the Prometheus text format 0.0.4.
+    /// How many tries to deliver there were, by target and by what became of them.
     #[must_use]
-    pub fn metrics(&self) -> String {
-        let mut text = "# HELP gusset_deliveries_total Tries to deliver stored events.\n\
-                        # TYPE gusset_deliveries_total counter\n"
-            .to_owned();
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        for ((target, outcome), count) in counts.iter() {
-            let target = target.replace('\\', "\\\\").replace('"', "\\\"");
-            // Writing into a text cannot fail.
-            writeln!(
-                text,
-                "gusset_deliveries_total{{target=\"{target}\",outcome=\"{outcome}\"}} {count}"
-            )
-            .unwrap_or_default();
-        }
-        text
+    pub fn counts(&self) -> BTreeMap<(String, &'static str), u64> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

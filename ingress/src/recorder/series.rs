@@ -82,7 +82,7 @@ impl Book {
                         r#"route="{}",upstream="{}",function="{}""#,
                         route.name,
                         target.upstream.name,
-                        escape(&target.label)
+                        label_value(&target.label)
                     ))
                 })),
                 Action::Respond { .. } | Action::Redirect { .. } => {
@@ -132,7 +132,9 @@ impl Book {
     }
 }
 
-fn escape(label: &str) -> String {
+/// The value of a label as the Prometheus text format 0.0.4 writes it, without the quotes.
+#[must_use]
+pub fn label_value(label: &str) -> String {
     label.replace('\\', r"\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
