@@ -116,9 +116,14 @@ impl Journal {
         self.events.lock().unwrap().get_mut(id).unwrap().forced += 1;
     }
 
-    /// An event stands in the stream.
-    pub(super) fn streamed(&self, id: &str) {
-        self.events.lock().unwrap().entry(id.to_owned()).or_default().streamed += 1;
+    /// An event stands in the stream; `whole` if its data is what was sent.
+    pub(super) fn streamed(&self, id: &str, whole: bool) {
+        self.corrupt.fetch_add((!whole).into(), Relaxed);
+        let mut events = self.events.lock().unwrap();
+        let event = events
+            .entry(id.to_owned())
+            .or_insert_with(|| Event { phantom: true, ..Event::default() });
+        event.streamed += 1;
     }
 
     pub(super) fn deliveries(&self) -> u64 {
@@ -152,7 +157,10 @@ impl Journal {
     /// Compares the books with what the stream holds.
     pub(super) fn compare_stream(&self, report: &mut Report) {
         report.streams = true;
+        report.corrupt = self.corrupt.load(Relaxed);
         for event in self.events.lock().unwrap().values() {
+            // One that arrived at the service was counted there.
+            report.phantom += u64::from(event.phantom && event.delivered == 0);
             report.lost_in_stream += u64::from(event.acked && event.streamed == 0);
             report.stream_duplicates += u64::from(event.streamed.saturating_sub(1));
         }

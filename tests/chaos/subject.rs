@@ -10,7 +10,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::journal::{Journal, Report};
+use super::{
+    journal::{Journal, Report},
+    senders,
+};
 use crate::support::{
     Gateway, Peer, eventually, free_port, gateway::FILE, gusset, nats::Server, shell,
 };
@@ -135,10 +138,10 @@ impl Subject for Gusset {
             answer.text().lines().find_map(|line| line.strip_prefix("gusset_outbox_dead_letters "));
         assert_eq!(dead, Some("0"), "the service refuses nothing for good");
         if let Some(nats) = &self.nats {
-            for body in nats.stream_bodies("CHAOS").values() {
-                let (id, _) = body.split_once(' ').unwrap();
-                journal.streamed(id);
-            }
+            nats.read_stream("CHAOS", |_, message| {
+                let (id, _) = message.text().split_once(' ').unwrap();
+                journal.streamed(id, message.body == senders::data(journal.seed, id));
+            });
             journal.compare_stream(report);
         }
     }

@@ -162,24 +162,43 @@ impl Server {
 
     /// All payloads of a stream as texts, by their numbers.
     pub(crate) fn stream_bodies(&self, stream: &str) -> BTreeMap<u64, String> {
-        let inbox = &format!("{INBOX}bodies");
+        let mut bodies = BTreeMap::new();
+        self.read_stream(stream, |sequence, message| {
+            bodies.insert(sequence, message.text().to_owned());
+        });
+        bodies
+    }
+
+    /// Shows every message of a stream with its number. They are pulled some at a time: a server
+    /// that pushed a long stream would cut off a reader that is slower than the disk.
+    pub(crate) fn read_stream(&self, stream: &str, mut show: impl FnMut(u64, &Message)) {
+        const PULL: u64 = 500;
+        let mut api = self.connect();
+        let consumer = json!({ "stream_name": stream, "config": {
+            "ack_policy": "none", "deliver_policy": "all",
+        }});
+        let made = api.request(&format!("$JS.API.CONSUMER.CREATE.{stream}"), consumer.to_string());
+        let made: Value = serde_json::from_slice(&made.body).unwrap();
+        let name = made["name"].as_str().unwrap_or_else(|| panic!("{made}"));
+        let inbox = &format!("{INBOX}read");
         let mut wire = self.connect();
         wire.subscribe(inbox);
-        let consumer = json!({ "stream_name": stream, "config": {
-            "deliver_subject": inbox, "ack_policy": "none", "deliver_policy": "all",
-        }});
-        let mut api = self.connect();
-        let made = api.request(&format!("$JS.API.CONSUMER.CREATE.{stream}"), consumer.to_string());
-        assert!(!made.text().contains("\"error\""), "{}", made.text());
-        (0..self.stream_length(stream))
-            .map(|_| {
+        let mut left = self.stream_length(stream);
+        while left > 0 {
+            let batch = left.min(PULL);
+            wire.ask(
+                &format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}"),
+                inbox,
+                json!({ "batch": batch }).to_string(),
+            );
+            for _ in 0..batch {
                 let message = wire.next();
                 // $JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<…>
                 let reply = message.reply.as_deref().unwrap();
-                let sequence = reply.split('.').nth(5).unwrap().parse().unwrap();
-                (sequence, message.text().to_owned())
-            })
-            .collect()
+                show(reply.split('.').nth(5).unwrap().parse().unwrap(), &message);
+            }
+            left -= batch;
+        }
     }
 
     fn log(&self) -> PathBuf {
@@ -221,10 +240,15 @@ impl Wire {
     pub(crate) fn request(&mut self, subject: &str, body: impl AsRef<[u8]>) -> Message {
         let inbox = format!("{INBOX}{}", self.subscriptions);
         self.subscribe(&inbox);
+        self.ask(subject, &inbox, body);
+        self.next()
+    }
+
+    /// Publishes with an inbox, where the answers go.
+    fn ask(&mut self, subject: &str, inbox: &str, body: impl AsRef<[u8]>) {
         let body = body.as_ref();
         let line = format!("PUB {subject} {inbox} {}\r\n", body.len());
         self.send([line.as_bytes(), body, b"\r\n"].concat());
-        self.next()
     }
 
     /// The next message of any subscription. A subscription to everything is shown what goes to
