@@ -24,6 +24,7 @@ mod docs;
 mod edge;
 mod examples;
 mod layers;
+mod mirror;
 mod nats;
 mod policy;
 mod proxy;

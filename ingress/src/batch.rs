@@ -2,7 +2,7 @@
 //! anything is sent, so that a bad event in it costs nothing (CloudEvents HTTP binding, section
 //! 3.3, leaves the outcome to us).
 
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
 use outbox::Record;
@@ -14,6 +14,7 @@ use crate::{
     Action, Destination, Route,
     answer::{self, About, Answer},
     make::{self, Asked, Made},
+    mirror,
     plane::View,
     rates,
     recorder::{Trace, series::SeriesId},
@@ -29,7 +30,12 @@ const AT_ONCE: usize = 64;
 /// One event of a batch, ready.
 enum Ready<'t> {
     /// To be sent.
-    Send { call: Box<Call>, route: &'t Route, target: &'t Destination },
+    Send {
+        call: Box<Call>,
+        route: &'t Route,
+        target: &'t Destination,
+        copy: Option<Box<mirror::Prepared>>,
+    },
     /// To be stored: a record for each target.
     Store { records: Vec<Record>, news: News, targets: &'t [Destination], rules: &'t Stored },
 }
@@ -45,7 +51,7 @@ type Outcome = Result<Box<Receipt>, Fault>;
 /// If any of them finds no route, cannot be made into a call, or has a target that answers instead
 /// of confirming.
 pub(crate) async fn serve<'t>(
-    view: &'t View,
+    view: &'t Rc<View>,
     asked: &Asked<'_>,
     events: Vec<Event>,
     choose: &dyn Fn(&Attributes) -> Result<Chosen<'t>, Refused>,
@@ -92,7 +98,7 @@ pub(crate) async fn serve<'t>(
 }
 
 fn prepare<'t>(
-    view: &'t View,
+    view: &'t Rc<View>,
     asked: &Asked<'_>,
     event: Event,
     choose: &dyn Fn(&Attributes) -> Result<Chosen<'t>, Refused>,
@@ -122,8 +128,10 @@ fn prepare<'t>(
         return Err(needs_async().into());
     }
     note(trace, series, route, std::slice::from_ref(target));
+    let mut event = event;
+    let copy = mirror::prepare(view, &chosen, asked, &mut event, trace.recorder()).map(Box::new);
     let Made { call, .. } = make::call(&chosen, target, event, asked.clone(), None)?;
-    Ok(Ready::Send { call: Box::new(call), route, target })
+    Ok(Ready::Send { call: Box::new(call), route, target, copy })
 }
 
 fn note(trace: &mut Trace, series: SeriesId, route: &Route, targets: &[Destination]) {
@@ -175,7 +183,12 @@ fn needs_async() -> Fault {
 /// Sends one event, or says what has become of it if it was stored.
 async fn send(view: &View, one: Ready<'_>, stored: Option<Outcome>) -> (Outcome, u32) {
     let (call, route, target) = match one {
-        Ready::Send { call, route, target } => (*call, route, target),
+        Ready::Send { call, route, target, copy } => {
+            if let Some(copy) = copy {
+                copy.start();
+            }
+            (*call, route, target)
+        }
         Ready::Store { .. } => {
             let missing =
                 || Err(Fault::new(Class::Internal, "an event of a batch was passed over"));

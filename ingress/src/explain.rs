@@ -19,6 +19,7 @@ use crate::{
     make::{self, Asked},
     problem,
     routes::{Chosen, Explanation, Refusal, Seen},
+    table::Mirror,
     values::attribute,
 };
 
@@ -286,6 +287,11 @@ pub fn leaves(route: &crate::Route) -> BTreeMap<String, Leaf> {
             (name.to_owned(), Leaf { value, from })
         })
         .chain(route.stored.iter().flat_map(|stored| delivery(stored)))
+        .chain(route.mirror.iter().map(|mirror| {
+            let percent = f64::from(mirror.share) * 100.0 / f64::from(Mirror::WHOLE);
+            let value = format!("{percent}% to {}", mirror.target.label).into();
+            ("mirror".to_owned(), Leaf { value, from: "route".to_owned() })
+        }))
         .collect()
 }
 

@@ -13,6 +13,7 @@ pub mod filters;
 mod glance;
 mod hop;
 mod make;
+mod mirror;
 mod normalise;
 mod outgoing;
 pub mod plane;

@@ -17,6 +17,7 @@ use crate::{
     glance::Glance,
     hop,
     make::{self, Asked},
+    mirror,
     outgoing::Outgoing,
     plane::{View, core::Core},
     rates,
@@ -160,7 +161,7 @@ impl From<Answer> for Served {
 type Upgrade = Option<(HeaderValue, oneshot::Receiver<Tunnel>)>;
 
 async fn steps(
-    view: &View,
+    view: &Rc<View>,
     peer: &Peer,
     mut asked: Asked<'_>,
     body: Body,
@@ -282,6 +283,10 @@ async fn steps(
             .await
             .map_err(|refused| Refused { fault: Box::new(of_body(*refused.fault)), ..refused })?;
         return Ok(answer.into());
+    }
+    let mut event = event;
+    if let Some(copy) = mirror::prepare(view, &chosen, &asked, &mut event, trace.recorder()) {
+        copy.start();
     }
     let (target, series) = view.turn(chosen.route, targets);
     trace.series = series;

@@ -4,7 +4,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -136,6 +139,8 @@ pub struct Route {
     pub webhook: Option<schemas::cloudevents::webhook::Allowed>,
     /// How its events are kept and delivered, if they are stored before the caller is told.
     pub stored: Option<Box<Stored>>,
+    /// Who gets a copy of some of its requests, and no say in the answer.
+    pub mirror: Option<Box<Mirror>>,
     /// Where it is written: file, line and column.
     pub place: String,
 }
@@ -155,6 +160,35 @@ pub struct Stored {
     pub order_by: Option<Template>,
     /// The policy of one try: the route's, without its retries.
     pub policy: Policy,
+}
+
+/// Who gets a copy of some of a route's requests (`mirror`).
+#[derive(Debug)]
+pub struct Mirror {
+    /// Where the copies go.
+    pub target: Destination,
+    /// How many of [`Mirror::WHOLE`] requests are copied.
+    pub share: u32,
+    /// How many shares have been counted up, so that every run of requests has its share of copies.
+    counted: AtomicU64,
+}
+
+impl Mirror {
+    /// A share of all requests: a hundredth of a percent is 1.
+    pub const WHOLE: u32 = 10_000;
+
+    /// Copies so many of [`Mirror::WHOLE`] requests for this target.
+    #[must_use]
+    pub fn new(target: Destination, share: u32) -> Self {
+        Self { target, share, counted: AtomicU64::new(0) }
+    }
+
+    /// Whether the next request is copied.
+    pub(crate) fn takes_next(&self) -> bool {
+        let share = u64::from(self.share);
+        let before = self.counted.fetch_add(share, Relaxed);
+        before % u64::from(Self::WHOLE) + share >= u64::from(Self::WHOLE)
+    }
 }
 
 /// Which requests a route serves. All conditions must hold.

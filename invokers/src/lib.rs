@@ -95,6 +95,15 @@ impl Target {
         }
     }
 
+    /// Whether what it calls is code that was deployed to be run by a call, and not a service or a
+    /// broker that is there anyhow.
+    #[must_use]
+    pub fn runs_code(&self) -> bool {
+        match self {
+            Self::Http(_) | Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => false,
+        }
+    }
+
     /// Whether the kind hands an event's identity on for deduplication.
     #[must_use]
     pub fn deduplicates(&self) -> bool {

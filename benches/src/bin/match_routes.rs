@@ -157,6 +157,7 @@ fn route(index: usize, matching: Match) -> Arc<Route> {
         forward_headers: Vec::new(),
         webhook: None,
         stored: None,
+        mirror: None,
         place: String::new(),
     })
 }

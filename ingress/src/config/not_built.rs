@@ -26,7 +26,7 @@ const WORDS: &[(Place, &[&str])] = &[
     (Place::Listener, &["tls"]),
     (Place::Upstream, &["load_balancing", "health", "connections", "protocol"]),
     (Place::Nats, &["declare"]),
-    (Place::Route, &["transform", "cache", "compression", "mirror", "archive", "allow"]),
+    (Place::Route, &["transform", "cache", "compression", "archive", "allow"]),
     (Place::Target, &["allow"]),
     (Place::Policy, &["authorize", "cors", "max_duration", "priority"]),
     (

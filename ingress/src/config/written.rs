@@ -82,6 +82,9 @@ pub(super) struct Route {
     /// With `ack: stored`, a text with placeholders: events for which it is the same are delivered
     /// one at a time and in order. Without it no order is promised.
     pub(super) order_by: Option<String>,
+    /// A second target that gets a copy of some of the requests. The caller never sees its answer
+    /// and never waits for it.
+    pub(super) mirror: Option<Mirror>,
     /// Attributes that a plain request gets when it becomes an event, by attribute name.
     /// Placeholders may stand in each.
     pub(super) set_event: Option<BTreeMap<String, String>>,
@@ -95,6 +98,22 @@ pub(super) struct Route {
     pub(super) uses: Option<Vec<Name>>,
     /// What is this route's own in its policy; it wins over all others.
     pub(super) policy: Option<policy::Written>,
+}
+
+/// Who gets a copy of some of a route's requests. A body over `limits.event` is not copied, and nor
+/// is a request while there is no room for its copy.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mirror {
+    /// The target: an address.
+    pub(super) to: TextOr<Address, LongAddress>,
+    /// How many of a hundred requests are copied; fractions down to 0.01. Default 100.
+    pub(super) percent: Option<f64>,
+    /// What the target gets. Default: as its kind does it.
+    pub(super) format: Option<Format>,
+    /// Copies go to a function too, which then runs twice for what was asked once. Without it a
+    /// target that runs code is refused. Default false.
+    pub(super) allow_side_effects: Option<bool>,
 }
 
 /// Which requests a route serves. All conditions must hold.
@@ -157,7 +176,7 @@ pub(super) type Target = TextOr<Address, TargetForm>;
 /// A target that says more than its address: the long form of an address (`upstream` and what its
 /// kind calls a function), or `to` with an address; either with the fields that are this target's
 /// own.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TargetForm {
     /// Its address.

@@ -297,7 +297,7 @@ async fn finish(
 ) -> Result<Answer, Failure> {
     if let Some(failure) = Failure::of(&result) {
         if let Ok(reply) = result {
-            drain(reply.data, policy).await;
+            read_leftover(reply.data, policy).await;
         }
         return Err(failure);
     }
@@ -305,7 +305,7 @@ async fn finish(
         return Err(stopped(Ran::Maybe));
     };
     if !wanted {
-        drain(data, policy).await;
+        read_leftover(data, policy).await;
         return Ok(Answer { status: head.status, headers: head.headers, body: None });
     }
     let body = match receipt {
@@ -322,7 +322,7 @@ async fn finish(
 
 /// Reads the rest of an answer that nobody wants, so that its connection can be used again. What
 /// has been delivered stays delivered, whatever becomes of the rest.
-async fn drain(body: Body, policy: &Policy) {
+pub(crate) async fn read_leftover(body: Body, policy: &Policy) {
     drop(tokio::time::timeout(policy.timeout, body.collect(LEFTOVER_BYTES)).await);
 }
 

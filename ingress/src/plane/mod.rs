@@ -11,6 +11,7 @@ mod replace;
 mod view;
 
 pub use courier::Courier;
+pub(crate) use courier::read_leftover;
 pub use replace::NotReplaced;
 pub(crate) use view::View;
 

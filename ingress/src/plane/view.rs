@@ -14,6 +14,7 @@ use schemas::Invoker;
 
 use crate::{
     Action, Destination, Route, Table, Upstream,
+    mirror::Room,
     recorder::series::{SeriesId, TableSeries},
 };
 
@@ -24,6 +25,8 @@ pub(crate) struct View {
     tools: Tools,
     lanes: Box<[OnceCell<Rc<dyn Invoker>>]>,
     series: Arc<TableSeries>,
+    /// What there is of memory for copies of requests. It outlives the view.
+    mirrors: Rc<Room>,
     /// For each route with several targets, each target's credit (see [`View::turn`]).
     credits: Box<[Box<[Cell<i64>]>]>,
 }
@@ -53,7 +56,8 @@ impl View {
                 _ => Box::default(),
             })
             .collect();
-        Self { lanes, series, credits, table, tools }
+        let mirrors = before.map_or_else(Rc::default, |before| Rc::clone(&before.mirrors));
+        Self { lanes, series, mirrors, credits, table, tools }
     }
 
     /// The lanes that have been made, by their upstreams' digests.
@@ -99,6 +103,16 @@ impl View {
             credit.set(credit.get() - sum);
         }
         (&targets[best], self.series.of(route.index, best))
+    }
+
+    /// The room for copies of requests.
+    pub(crate) fn mirrors(&self) -> &Rc<Room> {
+        &self.mirrors
+    }
+
+    /// The series of a route's mirror; for a route that has one.
+    pub(crate) fn mirror_series(&self, route: &Route) -> SeriesId {
+        self.series.of_mirror(route.index)
     }
 
     /// The series of a route's first target, or of the route itself if it has none.

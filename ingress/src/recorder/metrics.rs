@@ -12,7 +12,7 @@ use std::{
 
 use schemas::{Class, Record};
 
-use super::series::{Book, SeriesId, Slots};
+use super::series::{Book, Counts, SeriesId, Slots};
 
 /// The upper bounds of the histogram's buckets, in microseconds.
 const BOUNDS_US: [u64; 15] = [
@@ -124,6 +124,17 @@ impl CoreMetrics {
     }
 }
 
+impl CoreMetrics {
+    /// Counts one copy of a request, and why it failed or was not made.
+    pub(crate) fn count_copy(&self, id: SeriesId, failed: Option<Class>) {
+        let Some(series) = self.series.own(id) else { return };
+        match failed {
+            Some(class) => series.classes[class as usize].add(1),
+            None => series.statuses[2].add(1),
+        }
+    }
+}
+
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
@@ -135,11 +146,13 @@ type OfCore = fn(&CoreMetrics) -> u64;
 
 /// Prints all cores' counters together, in the Prometheus text format 0.0.4.
 pub(crate) fn print(book: &Book, cores: &[&CoreMetrics]) -> String {
-    let used: Vec<(SeriesId, &str)> = book
-        .each()
-        .filter(|(_, id)| cores.iter().any(|core| core.series.get(*id).is_some()))
-        .map(|(label, id)| (id, label))
-        .collect();
+    let used = |counts: Counts| -> Vec<(SeriesId, &str)> {
+        book.each(counts)
+            .filter(|(_, id)| cores.iter().any(|core| core.series.get(*id).is_some()))
+            .map(|(label, id)| (id, label))
+            .collect()
+    };
+    let (used, copies) = (used(Counts::Requests), used(Counts::Copies));
     let sum = |id: SeriesId, of: &dyn Fn(&Series) -> u64| -> u64 {
         cores.iter().filter_map(|core| core.series.get(id)).map(of).sum()
     };
@@ -201,6 +214,19 @@ pub(crate) fn print(book: &Book, cores: &[&CoreMetrics]) -> String {
         say(format_args!("{histogram}_bucket{{{label},le=\"+Inf\"}} {below}"));
         say(format_args!("{histogram}_sum{{{label}}} {}.{:06}", us / 1_000_000, us % 1_000_000));
         say(format_args!("{histogram}_count{{{label}}} {below}"));
+    }
+    let mirrored = "gusset_mirrored_total";
+    say(format_args!("# HELP {mirrored} Copies for mirrors: sent, or the class of failure."));
+    say(format_args!("# TYPE {mirrored} counter"));
+    for (id, label) in &copies {
+        let sent = sum(*id, &|series| series.statuses[2].get());
+        say(format_args!("{mirrored}{{{label},outcome=\"sent\"}} {sent}"));
+        for class in Class::ALL {
+            let n = sum(*id, &|series| series.classes[class as usize].get());
+            if n > 0 {
+                say(format_args!("{mirrored}{{{label},outcome=\"{}\"}} {n}", class.name()));
+            }
+        }
     }
     let whole: [(&str, &str, &str, OfCore); 5] = [
         ("gusset_connections_total", "counter", "Connections accepted.", |core| {

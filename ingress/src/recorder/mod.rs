@@ -157,6 +157,11 @@ impl Trace {
         })
     }
 
+    /// Where it will be written.
+    pub(crate) fn recorder(&self) -> &Rc<Recorder> {
+        &self.recorder
+    }
+
     /// Notes that the answer's head goes out.
     pub(crate) fn head(&mut self, status: StatusCode) {
         self.record.status = Some(status);

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::OnceLock};
 
 use super::metrics::Series;
-use crate::{Action, Table};
+use crate::{Action, Destination, Route, Table};
 
 /// How many series of routes that are gone are kept. Beyond it the longest gone are dropped, so that
 /// a gateway whose routes come and go for a year does not grow by it.
@@ -36,18 +36,33 @@ impl TableSeries {
     pub(crate) fn of(&self, route: usize, target: usize) -> SeriesId {
         self.ids[self.first[route] + target]
     }
+
+    /// The series of a route's mirror, which stands behind those of its targets.
+    pub(crate) fn of_mirror(&self, route: usize) -> SeriesId {
+        let end = self.first.get(route + 1).copied().unwrap_or(self.ids.len());
+        self.ids[end - 1]
+    }
 }
 
 /// Every series of the process, by its label.
 #[derive(Debug)]
 pub(crate) struct Book {
-    all: BTreeMap<String, Entry>,
+    all: BTreeMap<(Counts, String), Entry>,
     /// Places that are free again, with the turn that comes next.
     free: Vec<SeriesId>,
     /// The first place that nobody has had.
     next: u32,
     /// How many tables have been entered.
     tables: u64,
+}
+
+/// What a series counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Counts {
+    /// Requests.
+    Requests,
+    /// Copies of requests, for a mirror.
+    Copies,
 }
 
 #[derive(Debug)]
@@ -62,7 +77,7 @@ impl Book {
     pub(crate) fn new() -> Self {
         let no_route = Entry { id: NO_ROUTE, named_by: u64::MAX };
         Self {
-            all: BTreeMap::from([(NO_ROUTE_LABEL.to_owned(), no_route)]),
+            all: BTreeMap::from([((Counts::Requests, NO_ROUTE_LABEL.to_owned()), no_route)]),
             free: Vec::new(),
             next: 1,
             tables: 0,
@@ -77,31 +92,31 @@ impl Book {
         for route in &table.routes {
             first.push(ids.len());
             match &route.action {
-                Action::Forward(targets) => ids.extend(targets.iter().map(|target| {
-                    self.named(format!(
-                        r#"route="{}",upstream="{}",function="{}""#,
-                        route.name,
-                        target.upstream.name,
-                        label_value(&target.label)
-                    ))
-                })),
+                Action::Forward(targets) => ids.extend(
+                    targets.iter().map(|target| self.named(Counts::Requests, label(route, target))),
+                ),
                 Action::Respond { .. } | Action::Redirect { .. } => {
                     let label = format!(r#"route="{}",upstream="",function="""#, route.name);
-                    ids.push(self.named(label));
+                    ids.push(self.named(Counts::Requests, label));
                 }
+            }
+            if let Some(mirror) = &route.mirror {
+                ids.push(self.named(Counts::Copies, label(route, &mirror.target)));
             }
         }
         self.drop_long_gone();
         TableSeries { first: first.into(), ids: ids.into() }
     }
 
-    /// Every series with its label, sorted by label.
-    pub(crate) fn each(&self) -> impl Iterator<Item = (&str, SeriesId)> {
-        self.all.iter().map(|(label, entry)| (label.as_str(), entry.id))
+    /// Every series of these with its label, sorted by label.
+    pub(crate) fn each(&self, counts: Counts) -> impl Iterator<Item = (&str, SeriesId)> {
+        let all = self.all.iter().filter(move |((of, _), _)| *of == counts);
+        all.map(|((_, label), entry)| (label.as_str(), entry.id))
     }
 
-    fn named(&mut self, label: String) -> SeriesId {
+    fn named(&mut self, counts: Counts, label: String) -> SeriesId {
         let named_by = self.tables;
+        let label = (counts, label);
         if let Some(entry) = self.all.get_mut(&label) {
             entry.named_by = named_by;
             return entry.id;
@@ -130,6 +145,15 @@ impl Book {
             keep
         });
     }
+}
+
+fn label(route: &Route, target: &Destination) -> String {
+    format!(
+        r#"route="{}",upstream="{}",function="{}""#,
+        route.name,
+        target.upstream.name,
+        label_value(&target.label)
+    )
 }
 
 /// The value of a label as the Prometheus text format 0.0.4 writes it, without the quotes.

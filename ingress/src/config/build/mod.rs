@@ -7,6 +7,7 @@ mod headers;
 mod limits;
 mod listeners;
 mod matching;
+mod mirror;
 mod policies;
 mod routes;
 mod sources;

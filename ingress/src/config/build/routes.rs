@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemas::{Format, Template, cloudevents::webhook::Allowed};
 
 use super::{
-    Sections, answers, guards, headers, limits, matching, not_built, policies,
+    Sections, answers, guards, headers, limits, matching, mirror, not_built, policies,
     policies::Policies,
     sources::Sources,
     stored,
@@ -106,6 +106,7 @@ fn one<'b>(
     };
     let action = action(&common, around, report);
     let stored = stored::of_route(&common, action.as_ref(), &lived.policy, around, report);
+    let mirror = mirror::of_route(&common, stored.is_some(), around, report);
     let brings = Brings { event: brings.event || gets_events(action.as_ref()), ..brings };
     let headers = written.headers.as_ref().map_or_else(HeaderRules::default, |written| {
         headers::rules(written, &spot.field("headers"), &brings, report)
@@ -128,6 +129,7 @@ fn one<'b>(
         forward_headers,
         webhook,
         stored,
+        mirror,
         place: spot.place(),
     });
     Some((name, route))
@@ -213,6 +215,7 @@ fn only_for_targets(spot: &Spot<'_>, action: &str, report: &mut Report) {
         "dead_letter",
         "wait",
         "order_by",
+        "mirror",
         "set_event",
         "forward_headers",
         "webhook",

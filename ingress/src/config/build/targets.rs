@@ -69,29 +69,14 @@ impl Common<'_, '_> {
         Some(all)
     }
 
-    fn target(
+    pub(super) fn target(
         &self,
         target: &written::Target,
         spot: &Spot<'_>,
         around: &mut Around<'_, '_>,
         report: &mut Report,
     ) -> Option<Destination> {
-        let none = TargetForm {
-            to: None,
-            upstream: None,
-            subject: None,
-            exchange: None,
-            key: None,
-            topic: None,
-            weight: None,
-            rewrite: None,
-            strip_prefix: None,
-            preserve_host: None,
-            headers: None,
-            format: None,
-            reply_format: None,
-            timeout: None,
-        };
+        let none = TargetForm::default();
         let (found, form) = match target {
             TextOr::Text(address) => (short(address, spot, around, report), &none),
             TextOr::Form(form) => (self.long(form, spot, around, report), &**form),

@@ -13,7 +13,9 @@ use crate::{
 /// Warns of a target whose URL is an address that the gateway itself listens on.
 pub(super) fn lint(route: &Route, spot: &Spot<'_>, listeners: &[Listener], report: &mut Report) {
     let Action::Forward(targets) = &route.action else { return };
-    for target in targets {
+    // A copy is not copied again, but sent to itself a mirror tells nobody anything.
+    let mirror = route.mirror.as_ref().map(|mirror| ("mirror", &mirror.target));
+    for (field, target) in targets.iter().map(|target| ("to", target)).chain(mirror) {
         let Some((url, listener)) = urls(&target.upstream).find_map(|url| {
             let listener = listeners.iter().find(|one| leads_to(&url, one.address))?;
             Some((url, listener))
@@ -30,7 +32,7 @@ pub(super) fn lint(route: &Route, spot: &Spot<'_>, listeners: &[Listener], repor
             "`{}` leads back to this gateway: {url} is the listener `{}`{again}",
             route.name, listener.name
         );
-        report.warn(&spot.field("to"), message, "name the service itself");
+        report.warn(&spot.field(field), message, "name the service itself");
         return;
     }
 }

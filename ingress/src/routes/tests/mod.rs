@@ -152,6 +152,7 @@ fn route(index: usize, rule: Rule) -> Route {
         forward_headers: Vec::new(),
         webhook: None,
         stored: None,
+        mirror: None,
         place: String::new(),
     }
 }
