@@ -36,7 +36,8 @@ impl Killer {
         let most = u64::try_from(self.between.as_millis()).unwrap();
         thread::sleep(Duration::from_millis(50 + self.random.below(most)));
         if self.random.percent(10) {
-            subject.pause(Duration::from_millis(200 + self.random.below(3000)));
+            let wait = Duration::from_millis(200 + self.random.below(3000));
+            if self.random.percent(40) { subject.pause_broker(wait) } else { subject.pause(wait) }
         }
         // A kill while nothing happens shows nothing.
         let until = Instant::now() + Duration::from_secs(1);

@@ -30,6 +30,10 @@ pub(super) trait Subject {
     fn kill_broker(&mut self);
     /// Lets it stand still for a while.
     fn pause(&mut self, wait: Duration);
+    /// Lets its broker stand still for a while, if it has one, else itself.
+    fn pause_broker(&mut self, wait: Duration) {
+        self.pause(wait);
+    }
     /// Starts again what was killed.
     fn all_up(&mut self);
     /// How many events are pending, as it says itself.
@@ -114,6 +118,13 @@ impl Subject for Gusset {
         shell::signal("STOP", gateway.id());
         thread::sleep(wait);
         shell::signal("CONT", gateway.id());
+    }
+
+    fn pause_broker(&mut self, wait: Duration) {
+        let Some(id) = self.nats.as_ref().and_then(Server::id) else { return self.pause(wait) };
+        shell::signal("STOP", id);
+        thread::sleep(wait);
+        shell::signal("CONT", id);
     }
 
     fn all_up(&mut self) {
