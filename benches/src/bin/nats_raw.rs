@@ -71,19 +71,20 @@ fn measure(run: &Run) -> Result<String, Error> {
             return Err(USAGE.into());
         }
         let (start, cpu) = (Instant::now(), cpu());
-        let requests = match run.case.as_str() {
-            "core" => core(&client, run, &data, start).await?,
+        let (requests, p99) = match run.case.as_str() {
+            "core" => (core(&client, run, &data, start).await?, Duration::ZERO),
             _ => jetstream(&client, run, &data, start).await?,
         };
         let took = start.elapsed().as_secs_f64();
         let cpu = cpu_since(cpu);
         Ok(format!(
-            r#"{{"case":"{}","window":{},"size":{},"seconds":{took:.3},"requests":{requests},"per_second":{:.0},"cpu_us_per_request":{:.3}}}"#,
+            r#"{{"case":"{}","window":{},"size":{},"seconds":{took:.3},"requests":{requests},"per_second":{:.0},"cpu_us_per_request":{:.3},"p99_ms":{:.3}}}"#,
             run.case,
             run.window,
             run.size,
             per(requests, took),
             cpu.as_secs_f64() * 1e6 / per(requests, 1.0).max(1.0),
+            p99.as_secs_f64() * 1e3,
         ))
     })
 }
@@ -103,25 +104,35 @@ async fn core(client: &Client, run: &Run, data: &Bytes, start: Instant) -> Resul
     Ok(requests)
 }
 
-async fn jetstream(client: &Client, run: &Run, data: &Bytes, start: Instant) -> Result<u64, Error> {
+/// Returns how many were acknowledged, and within which time 99 of a hundred.
+async fn jetstream(
+    client: &Client,
+    run: &Run,
+    data: &Bytes,
+    start: Instant,
+) -> Result<(u64, Duration), Error> {
     let context = async_nats::jetstream::new(client.clone());
+    let publish = async || -> Result<Duration, Error> {
+        let began = Instant::now();
+        context.publish("bench.jetstream", data.clone()).await?.await?;
+        Ok(began.elapsed())
+    };
     let mut under_way = FuturesUnordered::new();
-    let mut requests = 0;
+    let mut took = Vec::new();
     while start.elapsed() < run.lasts {
         while (under_way.len() as u64) < run.window {
-            let acknowledged = context.publish("bench.jetstream", data.clone()).await?;
-            under_way.push(acknowledged.into_future());
+            under_way.push(publish());
         }
         if let Some(acknowledged) = under_way.next().await {
-            acknowledged?;
-            requests += 1;
+            took.push(acknowledged?);
         }
     }
     while let Some(acknowledged) = under_way.next().await {
-        acknowledged?;
-        requests += 1;
+        took.push(acknowledged?);
     }
-    Ok(requests)
+    took.sort_unstable();
+    let p99 = took.get(took.len() * 99 / 100).copied().unwrap_or_default();
+    Ok((took.len() as u64, p99))
 }
 
 /// Makes the stream anew, bounded, so that a long run fills neither memory nor disk.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::{
     peers::{self, Lab, pinned},
-    throughput::{self, Round, WINDOW},
+    throughput::{self, Round, WINDOW, number},
 };
 use crate::{
     process::{self, Beside, built},
@@ -117,11 +117,5 @@ fn raw(broker: &Broker, secs: u64) -> Result<Round> {
     let url = format!("amqp://{USER}:{USER}@127.0.0.1:{}/%2f", broker.port);
     let mut command = pinned(0, built("dist", "amqp_raw")?);
     let line = process::output(command.args([&url, "bench", WINDOW, SIZE, &secs.to_string()]))?;
-    let number = |name: &str| -> Result<f64> {
-        let rest = line.split_once(&format!("\"{name}\":")).map(|(_, rest)| rest);
-        let digits = rest.and_then(|rest| rest.split([',', '}']).next());
-        let digits = digits.with_context(|| format!("amqp_raw printed no {name}: {line}"))?;
-        digits.trim().parse().with_context(|| format!("{name} is no number: {line}"))
-    };
-    Ok(Round { per_second: number("per_second")?, p99_ms: number("p99_ms")? })
+    Ok(Round { per_second: number(&line, "per_second")?, p99_ms: number(&line, "p99_ms")? })
 }

@@ -9,6 +9,7 @@ use super::{
     load::{self, Case, Measured},
     peers::{self, Lab, pinned},
     table,
+    throughput::{self, Round, number},
 };
 use crate::{
     process::{self, Beside, built},
@@ -46,6 +47,16 @@ pub(crate) fn run(lab: &Lab, secs: u64, rounds: usize) -> Result<()> {
         let names = ["raw client".to_owned(), "gusset".to_owned()];
         println!("{}", table::print(title, &names, &measured, &["raw client"]));
     }
+    let (mut direct, mut through) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        direct.push(waits(port, secs)?);
+        through.push(throughput::post(&gusset, "/jetstream", 1, secs)?);
+    }
+    throughput::print(
+        "POST of 1 KiB to JetStream, 64 under way, each acknowledged",
+        "acknowledged a second",
+        &[("raw client", direct), ("gusset", through)],
+    );
     Ok(())
 }
 
@@ -66,20 +77,23 @@ fn server(lab: &Lab, port: u16) -> Result<Beside> {
 
 /// One round of the raw client, which accounts for its own time.
 pub(super) fn raw(port: u16, case: &str, secs: u64) -> Result<Measured> {
-    let url = format!("nats://127.0.0.1:{port}");
-    let mut command: Command = pinned(0, built("dist", "nats_raw")?);
-    let line = process::output(command.args([&url, case, WINDOW, SIZE, &secs.to_string()]))?;
-    let number = |name: &str| -> Result<f64> {
-        let (_, rest) = line
-            .split_once(&format!("\"{name}\":"))
-            .with_context(|| format!("nats_raw printed no {name}: {line}"))?;
-        let digits = rest.split([',', '}']).next().unwrap_or_default();
-        digits.trim().parse().with_context(|| format!("{name} is no number: {line}"))
-    };
+    let said = say(port, case, WINDOW, secs)?;
     Ok(Measured {
-        cpu_us: number("cpu_us_per_request")?,
-        per_second: number("per_second")?,
+        cpu_us: number(&said, "cpu_us_per_request")?,
+        per_second: number(&said, "per_second")?,
         bad: 0,
         fresh_mb: f64::NAN,
     })
+}
+
+/// One round of the raw client on JetStream, by how long its messages wait.
+fn waits(port: u16, secs: u64) -> Result<Round> {
+    let said = say(port, "jetstream-file", throughput::WINDOW, secs)?;
+    Ok(Round { per_second: number(&said, "per_second")?, p99_ms: number(&said, "p99_ms")? })
+}
+
+fn say(port: u16, case: &str, window: &str, secs: u64) -> Result<String> {
+    let url = format!("nats://127.0.0.1:{port}");
+    let mut command: Command = pinned(0, built("dist", "nats_raw")?);
+    process::output(command.args([&url, case, window, SIZE, &secs.to_string()]))
 }

@@ -44,6 +44,14 @@ pub(super) fn post(peer: &Peer, path: &str, core: u8, secs: u64) -> Result<Round
     Ok(Round { per_second, p99_ms })
 }
 
+/// A number of the one JSON line that a raw client prints.
+pub(super) fn number(line: &str, name: &str) -> Result<f64> {
+    let rest = line.split_once(&format!("\"{name}\":")).map(|(_, rest)| rest);
+    let digits = rest.and_then(|rest| rest.split([',', '}']).next());
+    let digits = digits.with_context(|| format!("the raw client printed no {name}: {line}"))?;
+    digits.trim().parse().with_context(|| format!("{name} is no number: {line}"))
+}
+
 /// A time as wrk prints it: `870.00us`, `12.34ms`, `1.20s`.
 fn milliseconds(text: &str) -> Option<f64> {
     let unit = |unit: &str, factor: f64| -> Option<f64> {
