@@ -1,12 +1,13 @@
 //! A log: frames in numbered segments, written at the end and removed at the beginning.
 //!
 //! Frames are staged, written together and synced together. A segment has its room set aside when
-//! it is made, so that a sync writes data alone; the next one is made ahead, and is the reserve
-//! that a full disk leaves. Nothing is written behind what a crash has left: a log that is opened
+//! it is made; the next one is made ahead and filled with zeros, so that a sync writes data alone,
+//! and is the reserve that a full disk leaves. Nothing is written behind what a crash has left: a log that is opened
 //! goes on in a new segment.
 
 pub(crate) mod frame;
 pub(crate) mod segment;
+mod spare;
 
 use std::{
     collections::BTreeMap,
@@ -17,8 +18,12 @@ use std::{
 
 use frame::{Header, Kind};
 use segment::{About, Bad, FIRST, Found, Item, Segment};
+use spare::Spare;
 
-use crate::{disk::Disk, embedded::Trouble};
+use crate::{
+    disk::{Disk, File},
+    embedded::Trouble,
+};
 
 /// Where a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +49,9 @@ pub(crate) struct Log {
     synced: u32,
     staged: Vec<u8>,
     /// A file that the disk has set room aside for.
-    spare: Option<(u32, Box<dyn crate::disk::File>)>,
+    spare: Option<Spare>,
+    /// Files that say nothing of themselves, until it is known whether there is anything in them.
+    blank: Vec<(String, Box<dyn File>)>,
     next_number: u32,
 }
 
@@ -79,6 +86,7 @@ impl Log {
             synced: FIRST,
             staged: Vec::new(),
             spare: None,
+            blank: Vec::new(),
             next_number: 0,
         };
         let failed = |file: &str| {
@@ -96,14 +104,12 @@ impl Log {
             let bytes = open.size().map_err(failed(&file))?;
             match About::read(&*open).map_err(failed(&file))? {
                 Found::Segment(about) if about.number == number => {
-                    let segment = Arc::new(Segment { about, file: open });
+                    let segment = Arc::new(Segment { about, file: open.into() });
                     log.segments.insert(number, (segment, bytes));
                 }
                 Found::Newer(version) => return Err(Unopened::Newer { file, version }),
-                Found::Unused => {
-                    log.disk.remove(&file).map_err(failed(&file))?;
-                }
-                Found::Segment(_) | Found::Damaged => tell(Trouble::Unreadable { file }),
+                Found::Blank => log.blank.push((file, open)),
+                Found::Segment(_) => tell(Trouble::Unreadable { file }),
             }
         }
         Ok(log)
@@ -158,6 +164,19 @@ impl Log {
         self.synced == self.end && self.staged.is_empty()
     }
 
+    /// Removes the files that were made ahead and never used. Reads them whole, so it is not done
+    /// while somebody waits for the log to be opened.
+    pub(crate) fn clear(&mut self, tell: &mut dyn FnMut(Trouble)) -> io::Result<()> {
+        for (name, file) in std::mem::take(&mut self.blank) {
+            if segment::is_unused(&*file)? {
+                self.disk.remove(&name)?;
+            } else {
+                tell(Trouble::Unreadable { file: name });
+            }
+        }
+        Ok(())
+    }
+
     /// Whether there is a reserve; makes one if it can.
     pub(crate) fn reserve(&mut self) -> io::Result<()> {
         if self.spare.is_some() {
@@ -166,8 +185,18 @@ impl Log {
         let number = self.next_number;
         let file = self.disk.create(&self.file_name(number), u64::from(self.segment_bytes))?;
         self.next_number += 1;
-        self.spare = Some((number, file));
+        self.spare = Some(Spare::new(number, file));
         self.disk.sync_names()
+    }
+
+    /// Has the reserve filled with zeros once it will be needed: a log that is hardly used writes
+    /// nothing twice.
+    pub(crate) fn fill_ahead(&mut self) {
+        if self.filled() >= self.segment_bytes / 4
+            && let Some(spare) = &mut self.spare
+        {
+            spare.fill(u64::from(self.segment_bytes));
+        }
     }
 
     fn file_name(&self, number: u32) -> String {
@@ -185,7 +214,9 @@ impl Log {
         let previous_end = if self.active { self.end } else { self.recovered_end() };
         self.seal()?;
         self.reserve()?;
-        let Some((number, file)) = self.spare.take() else { return Ok(()) };
+        let Some(spare) = self.spare.take() else { return Ok(()) };
+        let number = spare.number;
+        let file = spare.take()?;
         let seed = RandomState::new().build_hasher().finish();
         let about = About { number, seed, next_id, previous_end };
         about.write(&*file)?;
@@ -287,8 +318,8 @@ impl Log {
             self.write()?;
         }
         self.seal()?;
-        if let Some((number, _)) = self.spare.take() {
-            self.disk.remove(&self.file_name(number))?;
+        if let Some(spare) = self.spare.take() {
+            self.disk.remove(&self.file_name(spare.number))?;
         }
         Ok(())
     }

@@ -92,6 +92,8 @@ pub(super) fn recover(shared: &Shared, pending: &mut Log, dead: &mut Log) -> io:
         read += bytes;
         shared.ready.send_replace(Progressed::Recovering { read, of });
     };
+    dead.clear(&mut tell)?;
+    pending.clear(&mut tell)?;
     let mut recovery = Recovery::default();
     let mut inner = Inner::new(&shared.settings);
 

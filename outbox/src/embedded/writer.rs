@@ -146,6 +146,7 @@ impl Writer {
             let bytes = self.in_groups(owed, group_bytes)?;
             self.sync_if_due()?;
             self.tidy(bytes)?;
+            self.pending.fill_ahead();
         }
         self.sync()?;
         self.dead.close()?;

@@ -1,7 +1,7 @@
 //! A segment: one file of a log. Its first 4 KiB say twice what it is, so that one damaged byte
 //! there does not cost all that is behind; then come frames.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use super::{
     Place,
@@ -38,19 +38,17 @@ pub(crate) struct About {
 pub(crate) enum Found {
     /// A segment.
     Segment(About),
-    /// Nothing was ever written.
-    Unused,
+    /// Nothing that can be read: it was never used ([`is_unused`]), or is damaged.
+    Blank,
     /// A segment of a newer version.
     Newer(u32),
-    /// Something that cannot be read.
-    Damaged,
 }
 
 /// An open segment.
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) about: About,
-    pub(crate) file: Box<dyn File>,
+    pub(crate) file: Arc<dyn File>,
 }
 
 /// Why a frame cannot be read.
@@ -103,20 +101,21 @@ impl About {
     /// Reads what a file says of itself.
     pub(crate) fn read(file: &dyn File) -> io::Result<Found> {
         let mut bytes = [0; FIRST as usize];
-        let read = file.read_at(0, &mut bytes)?;
+        file.read_at(0, &mut bytes)?;
         let copies = [&bytes[..ABOUT], &bytes[2048..2048 + ABOUT]];
         let known: Vec<_> = copies.into_iter().filter_map(Self::decode).collect();
         if let Some((version, about)) = known.first() {
             let found = Found::Segment(*about);
             return Ok(if *version > VERSION { Found::Newer(*version) } else { found });
         }
-        // What was being made when the power went has a part of this and nothing behind it.
-        let used = read == bytes.len() && !rest_is_zero(file, u64::from(FIRST))?;
-        Ok(if used { Found::Damaged } else { Found::Unused })
+        Ok(Found::Blank)
     }
 }
 
-fn rest_is_zero(file: &dyn File, mut at: u64) -> io::Result<bool> {
+/// Whether nothing was ever stored in a file that does not say what it is: what was being made when
+/// the power went has a part of that and nothing behind it.
+pub(crate) fn is_unused(file: &dyn File) -> io::Result<bool> {
+    let mut at = u64::from(FIRST);
     let mut some = vec![0; 256 << 10];
     loop {
         let read = file.read_at(at, &mut some)?;
