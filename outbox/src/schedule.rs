@@ -10,7 +10,10 @@ mod keys;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    ops::Bound,
+};
 
 use keys::{Key, Keys};
 
@@ -66,7 +69,8 @@ pub struct Next<L> {
 /// The state of everything that is to be delivered. `L` says where a store has a record.
 #[derive(Debug)]
 pub struct Schedule<L> {
-    slots: HashMap<Id, Slot<L>>,
+    /// By number, so that a list goes on where it was.
+    slots: BTreeMap<Id, Slot<L>>,
     queues: Vec<Queue>,
     by_name: HashMap<Box<str>, u32>,
     keys: Keys,
@@ -142,7 +146,7 @@ impl Queue {
 impl<L: Copy> Default for Schedule<L> {
     fn default() -> Self {
         Self {
-            slots: HashMap::new(),
+            slots: BTreeMap::new(),
             queues: Vec::new(),
             by_name: HashMap::new(),
             keys: Keys::default(),
@@ -421,9 +425,10 @@ impl<L: Copy> Schedule<L> {
         target.map_or(0, |target| self.queues[*target as usize].bytes)
     }
 
-    /// The numbers of all records, in no order.
-    pub fn ids(&self) -> impl Iterator<Item = Id> + '_ {
-        self.slots.keys().copied()
+    /// The numbers of all records after this one, rising.
+    pub fn ids_after(&self, after: Option<Id>) -> impl Iterator<Item = Id> + '_ {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.slots.range((from, Bound::Unbounded)).map(|(id, _)| *id)
     }
 
     /// What is held for each target that has anything.
@@ -543,9 +548,8 @@ impl<L: Copy> Schedule<L> {
             self.ordered -= 1;
             self.keys.leave(Key { target: slot.target, hash: slot.key }, id);
         }
-        // A map shrinks by itself never, and a backlog may have been large.
-        if self.slots.is_empty() && self.slots.capacity() > 4096 {
-            self.slots = HashMap::new();
+        // A queue shrinks by itself never, and a backlog may have been large.
+        if self.slots.is_empty() && self.queues[slot.target as usize].ready.capacity() > 4096 {
             self.queues[slot.target as usize].ready = VecDeque::new();
         }
         Some(slot)

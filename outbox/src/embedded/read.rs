@@ -1,7 +1,7 @@
 //! Reading records from the disk: for claims, and for people. Never on a thread that serves
 //! requests.
 
-use std::{collections::BinaryHeap, ops::Bound, pin::pin, sync::Arc, time::Duration};
+use std::{ops::Bound, pin::pin, sync::Arc, time::Duration};
 
 use super::{
     Shared, Trouble,
@@ -233,27 +233,15 @@ pub(super) async fn newest_dead(shared: &Shared, max: usize) -> Vec<Letter> {
     aside(move || known.iter().filter_map(letter).collect()).await.unwrap_or_default()
 }
 
-/// The first numbers after `after`, rising, of what may be in a state. A million of them are never
-/// held.
+/// The first numbers after `after`, rising, of what may be in a state.
 fn ids(shared: &Shared, state: Option<State>, after: Option<Id>, max: usize) -> Vec<Id> {
     let inner = shared.inner();
-    let is_after = |id: &Id| after.is_none_or(|after| *id > after);
     let is_dead = state.map(|state| matches!(state, State::Dead | State::Replayed));
-    let mut first = BinaryHeap::with_capacity(max + 1);
-    let scheduled = (is_dead != Some(true)).then(|| inner.schedule.ids());
-    for id in scheduled.into_iter().flatten().filter(is_after) {
-        if first.len() < max || first.peek().is_some_and(|last| id < *last) {
-            first.push(id);
-        }
-        if first.len() > max {
-            first.pop();
-        }
-    }
+    let of = |wanted: bool| if wanted { max } else { 0 };
+    let scheduled = inner.schedule.ids_after(after).take(of(is_dead != Some(true)));
     let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-    let dead = inner.dead.letters.range((from, Bound::Unbounded));
-    let mut ids = first.into_vec();
-    let dead = dead.take(if is_dead == Some(false) { 0 } else { max });
-    ids.extend(dead.map(|(id, _)| *id));
+    let dead = inner.dead.letters.range((from, Bound::Unbounded)).map(|(id, _)| *id);
+    let mut ids: Vec<Id> = scheduled.chain(dead.take(of(is_dead != Some(false)))).collect();
     ids.sort_unstable();
     // One that is becoming a dead letter is both for a moment.
     ids.dedup();
