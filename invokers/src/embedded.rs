@@ -274,9 +274,7 @@ pub fn not_stored(error: &NotStored) -> Fault {
                 .code("disk_full")
                 .after(later)
         }
-        NotStored::TooLarge { limit } => {
-            Fault::new(Class::TooLarge, format!("the event is larger than {limit} bytes"))
-        }
+        NotStored::TooLarge { .. } => Fault::new(Class::TooLarge, error.to_string()),
         NotStored::Conflict => Fault::new(
             Class::Unprocessable,
             "this id was used before for an event with other data; nothing was stored",

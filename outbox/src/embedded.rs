@@ -359,7 +359,7 @@ impl Embedded {
         }
         let limit = self.record_max;
         if puts.iter().map(|put| put.payload.len() + 64).sum::<usize>() > limit {
-            return Err(NotStored::TooLarge { limit });
+            return Err(NotStored::TooLarge { records: puts.len(), limit });
         }
         self.ask(|reply| Job::Put { puts, reply }).await?
     }

@@ -153,9 +153,14 @@ pub enum NotStored {
     /// There is no room on the disk.
     #[error("the disk of the outbox is full")]
     DiskFull,
-    /// One record is larger than the store takes.
-    #[error("the event is larger than {limit} bytes, which is what the outbox takes")]
+    /// What was to be stored is larger than the store takes at once.
+    #[error(
+        "{} larger than {limit} bytes, which is what the outbox takes at once",
+        what_is(*records)
+    )]
     TooLarge {
+        /// How many records it was: one for each event and target.
+        records: usize,
         /// What it takes, in bytes.
         limit: usize,
     },
@@ -333,6 +338,13 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Takes nothing more, writes what is under way and lets go of the files.
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+fn what_is(records: usize) -> Cow<'static, str> {
+    match records {
+        0 | 1 => "the event is".into(),
+        many => format!("{many} records (one for each event and target) are together").into(),
+    }
 }
 
 impl Attempt {

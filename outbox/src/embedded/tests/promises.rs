@@ -451,9 +451,20 @@ async fn a_folder_has_one_store_and_it_is_there_for_the_next() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_refused() {
+async fn what_is_too_large_is_refused_and_it_is_said_whether_alone_or_together() {
     let disk = Simulated::default();
     let (store, _) = ready(&disk, 64).await;
-    let large = store.put(vec![record("u/a", vec![1; SEGMENT as usize])]).await;
-    assert!(matches!(large, Err(NotStored::TooLarge { .. })));
+    let said = async |records| store.put(records).await.unwrap_err().to_string();
+    let large = said(vec![record("u/a", vec![1; SEGMENT as usize])]).await;
+    assert_eq!(
+        large,
+        "the event is larger than 6144 bytes, which is what the outbox takes at once"
+    );
+    let many = said(vec![record("u/a", vec![1; 1000]); 8]).await;
+    assert_eq!(
+        many,
+        "8 records (one for each event and target) are together larger than 6144 bytes, \
+         which is what the outbox takes at once"
+    );
+    assert!(store.put(vec![record("u/a", vec![1; 1000]); 2]).await.is_ok());
 }
