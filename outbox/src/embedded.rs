@@ -9,21 +9,27 @@
 //! the same for one event and for a thousand. That a record was delivered is synced with the next
 //! ones, or a tenth of a second later: a power cut may have it delivered twice, and loses nothing.
 
+mod admit;
+mod answers;
+mod dead;
 mod entry;
+mod gather;
+mod marks;
 mod queue;
 mod read;
 mod recover;
+mod settings;
 mod space;
 mod state;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod window;
 mod writer;
 
 use std::{
-    fmt, io,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
@@ -36,99 +42,15 @@ use self::{
     state::{Inner, Phase},
     writer::Writer,
 };
+pub use settings::{DEAD_MAX, DEDUPE, Settings, Tell};
+pub use trouble::Trouble;
 pub use window::SEEN_MAX;
 
 use crate::{
     Attempt, Claim, Filter, Holds, Id, Letter, Millis, NotStored, Page, Record, Store, Taken, Then,
-    config,
     disk::Disk,
-    log::{Log, Unopened, segment::FIRST},
+    log::{Log, Unopened},
 };
-
-/// How long an event is remembered for deduplication where nothing else is said.
-pub const DEDUPE: Duration = Duration::from_mins(10);
-
-/// How many dead letters are kept at most, whatever they take. It bounds the memory that their
-/// places take, at about 25 MiB.
-pub const DEAD_MAX: usize = 500_000;
-
-/// How large a segment is at most, in bytes.
-const SEGMENT_MAX: u64 = 64 << 20;
-
-/// What a store is told.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// What the log of pending events may take on the disk, in bytes; at least
-    /// [`config::SIZE_MIN`]. A quarter of it is the reserve for marks and copies, so that a full store drains.
-    pub max_size: u64,
-    /// What one target may take of what events may take, in percent.
-    pub per_target: u32,
-    /// What dead letters may take on the disk, in bytes; at least [`config::SIZE_MIN`].
-    /// Over it the oldest go.
-    pub dead_max_size: u64,
-    /// How long dead letters are kept.
-    pub dead_keep: Duration,
-    /// How long the identity of an event is remembered, so that it is stored once.
-    pub dedupe: Duration,
-    /// Who is told of what goes wrong.
-    pub tell: Tell,
-}
-
-/// Who is told of what goes wrong. It is called from the store's own thread.
-#[derive(Clone)]
-pub struct Tell(Arc<dyn Fn(Trouble) + Send + Sync>);
-
-/// Something went wrong that a person wants to know.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Trouble {
-    /// Bytes that were safe once are not what was written. What else the file has is not lost.
-    #[error(
-        "{file} is damaged: {bytes} bytes at {from}{}",
-        record.map(|id| format!(", which were record {id}")).unwrap_or_default()
-    )]
-    Damaged {
-        /// The file in the store's folder.
-        file: String,
-        /// Where.
-        from: u32,
-        /// How much.
-        bytes: u32,
-        /// The record that these bytes were, if that can still be read.
-        record: Option<Id>,
-    },
-    /// A file of the store does not say what it is.
-    #[error("{file} is damaged: it does not say what it is, and is left as it is")]
-    Unreadable {
-        /// The file in the store's folder.
-        file: String,
-    },
-    /// The last write before a crash was cut short. It had not been confirmed to anybody.
-    #[error("{file} ended in the middle of a write: {bytes} bytes at {from} are cut off")]
-    Torn {
-        /// The file in the store's folder.
-        file: String,
-        /// Where.
-        from: u32,
-        /// How much.
-        bytes: u32,
-    },
-    /// The disk has no room. Events are refused until it has.
-    #[error("the disk is full: no event is stored until it has room")]
-    DiskFull,
-    /// The disk has room again.
-    #[error("the disk has room again")]
-    DiskHasRoom,
-    /// Dead letters went because there were too many or they were too old.
-    #[error("{0} dead letters went because there were too many or they were too old")]
-    DeadLost(u64),
-    /// A record cannot be read now. It is tried again.
-    #[error("record {0} cannot be read: {1}")]
-    Unread(Id, Arc<str>),
-    /// Nothing more is stored or delivered until the program starts again.
-    #[error("the store stops: {0}")]
-    Broken(Arc<str>),
-}
 
 /// How far a store has come that was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,70 +94,21 @@ struct Shared {
     settings: Settings,
 }
 
-impl Tell {
-    /// Calls this for each trouble.
-    pub fn new(tell: impl Fn(Trouble) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(tell))
-    }
-
-    fn tell(&self, trouble: Trouble) {
-        (self.0)(trouble);
-    }
-}
-
-impl fmt::Debug for Tell {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Tell")
-    }
-}
-
-impl Trouble {
-    /// Something that was stored may be lost.
-    #[must_use]
-    pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Unreadable { .. })
-    }
-}
-
-impl Settings {
-    /// As it is configured.
-    #[must_use]
-    pub fn of(settings: &config::Settings, tell: Tell) -> Self {
-        Self {
-            max_size: settings.max_size,
-            per_target: settings.per_target,
-            dead_max_size: settings.dead_max_size,
-            dead_keep: settings.dead_keep,
-            dedupe: DEDUPE,
-            tell,
-        }
-    }
-
-    /// How large the segments of a log of this size are.
-    fn segment(max_size: u64) -> u32 {
-        let whole = (max_size / 32).min(SEGMENT_MAX) / 4096 * 4096;
-        u32::try_from(whole).unwrap_or(u32::MAX).max(FIRST * 4)
-    }
-
-    /// What records and their marks may take before no more records are taken, in bytes.
-    fn usable(&self) -> u64 {
-        self.max_size / 4 * 3
-    }
-
-    fn share(&self) -> u64 {
-        self.usable() / 100 * u64::from(self.per_target.min(100))
-    }
-}
-
 impl Shared {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes something that may let a record be claimed.
+    /// Changes something that may let a record be claimed. Who waits for one is woken only if there
+    /// may be one sooner than thought: or each put would wake them for a target that is down.
     fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
-        let changed = change(&mut self.inner());
-        self.changed.notify_waiters();
+        let mut inner = self.inner();
+        let changed = change(&mut inner);
+        let sooner = inner.is_due_sooner();
+        drop(inner);
+        if sooner {
+            self.changed.notify_waiters();
+        }
         changed
     }
 
@@ -246,7 +119,8 @@ impl Shared {
             Phase::Closed => Progressed::Closed,
             Phase::Broken(why) => Progressed::Broken(Arc::clone(why)),
         };
-        self.change(|inner| inner.phase = phase);
+        self.inner().phase = phase;
+        self.changed.notify_waiters();
         self.ready.send_replace(progressed);
     }
 
@@ -361,7 +235,9 @@ impl Embedded {
         if puts.iter().map(|put| put.payload.len() + 64).sum::<usize>() > limit {
             return Err(NotStored::TooLarge { records: puts.len(), limit });
         }
-        self.ask(|reply| Job::Put { puts, reply }).await?
+        let (reply, answer) = answers::answer();
+        self.shared.queue.push(Job::Put { puts, reply }).await;
+        answer.await.unwrap_or_else(|| Err(self.shared.gone()))
     }
 
     async fn failed(&self, claim: Claim, attempt: Option<Attempt>, then: Then) {
@@ -425,7 +301,8 @@ impl Store for Embedded {
     }
 
     fn stop(&self) {
-        self.shared.change(|inner| inner.stopped = true);
+        self.shared.inner().stopped = true;
+        self.shared.changed.notify_waiters();
     }
 
     fn pace(&self, target: &str, at_once: usize) {

@@ -3,12 +3,12 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::entry::Who;
+use super::{answers::Reply, entry::Who, gather::Awaited};
 use crate::{Id, Millis, NotStored, Taken, log::frame};
 
 /// How much may wait for the writer, in KiB. Who has more waits for room.
@@ -18,7 +18,7 @@ const WAITING_KIB: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) enum Job {
     /// Store these, all or none.
-    Put { puts: Vec<Put>, reply: oneshot::Sender<Result<Vec<Taken>, NotStored>> },
+    Put { puts: Vec<Put>, reply: Reply<Result<Vec<Taken>, NotStored>> },
     /// It was delivered, or is safe as a dead letter, and has left the schedule.
     Done { id: Id },
     /// So far it has come.
@@ -69,9 +69,34 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Waiting {
     jobs: VecDeque<(Job, Option<OwnedSemaphorePermit>)>,
+    /// How many of them are puts.
+    puts: usize,
+    /// What all of them write.
+    bytes: usize,
+    wakes: Wakes,
     closing: bool,
     /// Nobody takes anything out any more.
     gone: bool,
+}
+
+/// What wakes the writer. A bell that nobody needs costs a system call for each event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Wakes {
+    /// Nothing: it works.
+    #[default]
+    Nothing,
+    Anything,
+    /// So many puts, or so many bytes.
+    Many {
+        puts: usize,
+        bytes: usize,
+    },
+}
+
+impl Waiting {
+    fn are(&self, puts: usize, bytes: usize) -> bool {
+        self.puts >= puts || self.bytes >= bytes
+    }
 }
 
 impl Job {
@@ -129,9 +154,19 @@ impl Queue {
         if waiting.gone {
             return false;
         }
+        waiting.puts += usize::from(matches!(job, Job::Put { .. }));
+        waiting.bytes += job.size();
         waiting.jobs.push_back((job, permit));
-        drop(waiting);
-        self.bell.notify_one();
+        let wakes = match waiting.wakes {
+            Wakes::Nothing => false,
+            Wakes::Anything => true,
+            Wakes::Many { puts, bytes } => waiting.are(puts, bytes),
+        };
+        if wakes {
+            waiting.wakes = Wakes::Nothing;
+            drop(waiting);
+            self.bell.notify_one();
+        }
         true
     }
 
@@ -146,28 +181,42 @@ impl Queue {
         let mut waiting = self.waiting();
         waiting.gone = true;
         waiting.jobs.clear();
+        (waiting.puts, waiting.bytes) = (0, 0);
         self.room.close();
     }
 
-    /// Takes what waits, up to so many bytes, and waits for it up to `wait`; none once the queue is
-    /// closed and empty.
-    pub(super) fn take(&self, bytes_max: usize, wait: Duration) -> Option<Vec<Job>> {
+    /// How many puts wait.
+    pub(super) fn puts(&self) -> usize {
+        self.waiting().puts
+    }
+
+    /// Takes what waits, up to so many bytes, and waits for it up to `wait`, and then for those who
+    /// are about to come; none once the queue is closed and empty.
+    pub(super) fn take(
+        &self,
+        bytes_max: usize,
+        wait: Duration,
+        awaited: Awaited,
+    ) -> Option<Vec<Job>> {
         let mut waiting = self.waiting();
         if waiting.jobs.is_empty() && !waiting.closing {
-            let waited = self.bell.wait_timeout(waiting, wait);
-            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+            waiting = self.sleep(waiting, Wakes::Anything, wait);
         }
         if waiting.jobs.is_empty() && waiting.closing {
             return None;
         }
+        waiting = self.gather(waiting, bytes_max, awaited);
         let mut bytes = 0;
         let mut jobs = Vec::new();
         let mut permits = Vec::new();
         while let Some((job, _)) = waiting.jobs.front() {
-            bytes += job.size();
-            if bytes > bytes_max && !jobs.is_empty() {
+            let size = job.size();
+            if bytes + size > bytes_max && !jobs.is_empty() {
                 break;
             }
+            bytes += size;
+            waiting.puts -= usize::from(matches!(job, Job::Put { .. }));
+            waiting.bytes -= size;
             if let Some((job, permit)) = waiting.jobs.pop_front() {
                 jobs.push(job);
                 permits.push(permit);
@@ -176,5 +225,43 @@ impl Queue {
         drop(waiting);
         drop(permits);
         Some(jobs)
+    }
+
+    /// Waits until those are there who are about to come, or come no more. For marks alone nobody
+    /// waits.
+    fn gather<'a>(
+        &'a self,
+        mut waiting: MutexGuard<'a, Waiting>,
+        bytes_max: usize,
+        awaited: Awaited,
+    ) -> MutexGuard<'a, Waiting> {
+        let Awaited { puts, pause, whole } = awaited;
+        let began = Instant::now();
+        while waiting.puts > 0 && !waiting.are(puts, bytes_max) && !waiting.closing {
+            let left = whole.saturating_sub(began.elapsed());
+            let before = waiting.puts;
+            if !left.is_zero() {
+                let wakes = Wakes::Many { puts, bytes: bytes_max };
+                waiting = self.sleep(waiting, wakes, pause.min(left));
+            }
+            if waiting.puts == before {
+                break;
+            }
+        }
+        waiting
+    }
+
+    /// Has the writer sleep until something of this kind is there, or a time is over.
+    fn sleep<'a>(
+        &self,
+        mut waiting: MutexGuard<'a, Waiting>,
+        wakes: Wakes,
+        wait: Duration,
+    ) -> MutexGuard<'a, Waiting> {
+        waiting.wakes = wakes;
+        let slept = self.bell.wait_timeout(waiting, wait);
+        let mut waiting = slept.unwrap_or_else(PoisonError::into_inner).0;
+        waiting.wakes = Wakes::Nothing;
+        waiting
     }
 }

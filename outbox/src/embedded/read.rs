@@ -70,13 +70,16 @@ pub(super) async fn claim(shared: &Shared, max: usize) -> Vec<Claim> {
             match inner.phase {
                 _ if inner.stopped => return Vec::new(),
                 Phase::Closed => return Vec::new(),
+                // Told once it can be used.
                 Phase::Recovering | Phase::Broken(_) => {}
                 Phase::Ready => {
                     for next in inner.schedule.claim(now, max) {
                         let segment = inner.segments.get(&next.place.segment).cloned();
                         nexts.push((next, segment));
                     }
-                    next_due = inner.schedule.next_due();
+                    if nexts.is_empty() {
+                        next_due = inner.falls_asleep();
+                    }
                 }
             }
         }

@@ -27,6 +27,8 @@ pub(super) struct Inner {
     pub(super) phase: Phase,
     /// Nothing is claimed any more.
     pub(super) stopped: bool,
+    /// Whoever waits for something to claim looks again at this time by itself, or before.
+    asleep_until: Millis,
     pub(super) schedule: Schedule<Place>,
     /// What was said of targets before the schedule was there.
     pub(super) paces: HashMap<Box<str>, usize>,
@@ -66,6 +68,7 @@ impl Inner {
         Self {
             phase: Phase::Recovering,
             stopped: false,
+            asleep_until: Millis(0),
             schedule: Schedule::default(),
             paces: HashMap::new(),
             progress: HashMap::new(),
@@ -77,6 +80,23 @@ impl Inner {
             damaged: 0,
             disk_bytes: 0,
         }
+    }
+
+    /// Somebody waits for something to claim. Returns when to look again, if nothing changes.
+    pub(super) fn falls_asleep(&mut self) -> Option<Millis> {
+        let due = self.schedule.next_due();
+        self.asleep_until = due.unwrap_or(Millis(u64::MAX));
+        due
+    }
+
+    /// Whether those who wait have to look sooner than they mean to. They are told once.
+    pub(super) fn is_due_sooner(&mut self) -> bool {
+        let due = self.schedule.next_due();
+        let sooner = due.is_some_and(|due| due < self.asleep_until);
+        if sooner {
+            self.asleep_until = Millis(0);
+        }
+        sooner
     }
 
     /// A frame is needed.
