@@ -3,6 +3,7 @@
 mod admin;
 mod answering;
 mod delivering;
+mod full_disk;
 mod ordering;
 mod replay;
 mod topics;
