@@ -31,6 +31,7 @@ mod proxy;
 mod reload;
 mod routing;
 mod soaking;
+mod sources;
 mod startup;
 mod stored;
 mod webhook;

@@ -21,3 +21,4 @@ mod probe;
 mod samples;
 mod secrets;
 mod serve;
+mod sources;

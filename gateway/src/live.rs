@@ -13,7 +13,9 @@ use ingress::{Plane, Table, Upstream};
 use invokers::Tools;
 use schemas::{Fault, Job, Name, Record, Revealed, secret::NoSecret};
 
-use crate::{configuration::Configuration, follow, guards, outbox::Delivering};
+use triggers::Triggers;
+
+use crate::{configuration::Configuration, follow, guards, outbox::Delivering, sources};
 
 /// A data plane, and the configuration that it serves.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(crate) struct Running {
     pub(crate) tools: Tools,
     /// What is stored, and who delivers it.
     pub(crate) delivering: Arc<Delivering>,
+    /// What is taken from brokers.
+    pub(crate) triggers: Arc<Triggers>,
     /// Where relative paths start.
     pub(crate) folder: PathBuf,
 }
@@ -74,7 +78,8 @@ impl Live for Running {
     fn metrics(&self) -> String {
         let guards = guards::metrics(&self.plane.table().registry);
         let outbox = self.delivering.metrics();
-        self.plane.metrics() + &guards + &outbox + &self.configuration.metrics()
+        let sources = sources::metrics(&self.triggers);
+        self.plane.metrics() + &guards + &outbox + &sources + &self.configuration.metrics()
     }
 
     fn records(&self) -> Vec<Record> {

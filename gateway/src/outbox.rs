@@ -52,7 +52,9 @@ pub(crate) enum Kept {
 /// Whether a table stores anything.
 pub(crate) fn is_needed(table: &Table) -> bool {
     let topics = |upstream: &Arc<Upstream>| matches!(upstream.target, Target::Embedded(_));
-    table.routes.iter().any(|route| route.stored.is_some()) || table.upstreams.iter().any(topics)
+    table.routes.iter().any(|route| route.stored.is_some())
+        || table.upstreams.iter().any(topics)
+        || !table.sources.is_empty()
 }
 
 impl Delivering {

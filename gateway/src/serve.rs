@@ -18,6 +18,7 @@ use crate::{
     descriptors,
     live::Running,
     outbox::{Delivering, Kept},
+    sources,
 };
 
 /// What a second signal ends the process with, as a shell would say it of SIGINT.
@@ -93,7 +94,12 @@ pub(crate) fn serve(
     control.block_on(delivering.open(&table, &folder)).map_err(Stop::failed)?;
     let configuration = Arc::new(Configuration::new(Arc::clone(&plane), start, service.offer));
     let tools = service.tools;
-    let running = Arc::new(Running { plane, configuration, tools, delivering, folder });
+    let triggers = Arc::new(sources::new(Arc::clone(&plane), tools.clone()));
+    {
+        let _inside = control.enter();
+        triggers.follow();
+    }
+    let running = Arc::new(Running { plane, configuration, tools, delivering, triggers, folder });
     if let Some(Err(why)) = running.token() {
         print::error(&format!("gusset: the admin API refuses everybody: its token: {why}"));
     }
@@ -117,6 +123,7 @@ pub(crate) fn serve(
                 print::error(&format!("gusset: {why}"));
             }
             keeping.delivering.keep();
+            keeping.triggers.follow();
             keeping.plane.sweep();
             table.registry.sweep(policy::nanos(tokio::time::Instant::now()));
         }
@@ -138,6 +145,7 @@ async fn drain(running: &Running, within: Duration, stop: &mut Signals) -> Done 
     print::error("gusset: stopping; what is under way may finish, a second signal ends it at once");
     let drained = tokio::task::spawn_blocking(move || plane.drain(within));
     let all = async {
+        running.triggers.stop(within).await;
         running.delivering.stop(within).await;
         let cut_off = drained.await;
         running.delivering.close().await;

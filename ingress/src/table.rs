@@ -12,6 +12,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use invokers::consume::Wanted;
 use outbox::{delivery::Delivery, worker::Elsewhere};
 use policy::{GuardSettings, Guards, Policy, Registry, limiter::Limits};
 use regex::Regex;
@@ -217,10 +218,22 @@ pub struct Match {
 /// What gives the events of topics to routes.
 #[derive(Debug)]
 pub struct Source {
+    /// What it consumes of a broker; none for topics of this gateway's own, whose events are stored
+    /// for it as they are published.
+    pub consumes: Option<Consumes>,
     /// How many of its events are delivered at once.
     pub at_once: usize,
     /// The routes that take them.
     pub doors: routes::Doors,
+}
+
+/// What a source consumes of a broker.
+#[derive(Clone, Debug)]
+pub struct Consumes {
+    /// The broker.
+    pub upstream: Arc<Upstream>,
+    /// What of it.
+    pub wanted: Wanted,
 }
 
 /// A route's path condition. An event route without one has the table's `events_path` as `Exact`.

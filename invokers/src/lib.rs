@@ -7,6 +7,7 @@
 pub mod amqp;
 mod answer;
 pub mod client;
+pub mod consume;
 pub mod embedded;
 pub mod http;
 mod late;

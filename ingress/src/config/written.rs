@@ -309,11 +309,15 @@ pub(super) struct Redirect {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Source {
-    /// What it consumes: a topic of an upstream of kind embedded (`local/orders`), or a pattern of
-    /// topics (`local/orders.*`, `local/orders.>`).
+    /// What it consumes: a topic of an upstream of kind embedded (`local/orders`) or a subject of
+    /// one of kind nats (`js/orders.created`), in both of which `*` and a last `>` may stand for
+    /// tokens.
     pub(super) from: Address,
     /// How many of its events are delivered at once, from 1 to 1024. Default 16.
     pub(super) concurrency: Option<u32>,
+    /// By which name the NATS server remembers what was consumed: that of the durable consumer, or
+    /// on core NATS of the queue group. Default `gusset-` and the source's name.
+    pub(super) durable: Option<String>,
 }
 
 /// An upstream of kind embedded: topics in the gateway's own outbox.

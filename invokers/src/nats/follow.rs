@@ -29,6 +29,23 @@ pub async fn follow(
     subject: &str,
 ) -> Result<Following, Fault> {
     let (tell, refused) = mpsc::channel(1);
+    let client = connect(target, tools, "subscribe", Some(tell)).await?;
+    let subscriber = client.subscribe(subject.to_owned()).await.map_err(|error| {
+        Fault::new(Class::BadRequest, "this is not a subject that can be subscribed to")
+            .because(error)
+    })?;
+    client.flush().await.map_err(|error| unreachable(error.into()))?;
+    Ok(Following { subscriber, refused, _client: client })
+}
+
+/// Connects for something that listens. The connection is made again when it is lost. `refused` is
+/// told if the user may not subscribe.
+pub(super) async fn connect(
+    target: &Arc<Target>,
+    tools: &Tools,
+    what_for: &str,
+    refused: Option<mpsc::Sender<String>>,
+) -> Result<Client, Fault> {
     let (credential, secrets) = (Arc::clone(target), tools.clone());
     let mut options = ConnectOptions::with_auth_callback(move |nonce| {
         ready(credential.credential.answer(&secrets, &nonce))
@@ -36,31 +53,27 @@ pub async fn follow(
     .event_callback(move |event| {
         if let Event::ServerError(ServerError::Other(said)) = event
             && said.starts_with("Permissions Violation for Subscription")
+            && let Some(refused) = &refused
         {
             // The first refusal is enough; a second finds the queue full.
-            drop(tell.try_send(said));
+            drop(refused.try_send(said));
         }
         ready(())
     })
-    .name(format!("gusset subscribe {}", target.name))
+    .name(format!("gusset {what_for} {}", target.name))
     .connection_timeout(target.connect_timeout)
     .ignore_discovered_servers();
     if target.servers.iter().any(|server| server.starts_with("tls://")) {
         let config = target.tls.client_config(&*tools.secrets).map_err(no_tls)?;
         options = options.tls_client_config(config);
     }
-    let unreachable = |error: async_nats::Error| {
-        Fault::new(Class::Unavailable, "no connection to the NATS server").because(error)
-    };
-    let client = async_nats::connect_with_options(target.servers.clone(), options)
+    async_nats::connect_with_options(target.servers.clone(), options)
         .await
-        .map_err(|error| unreachable(error.into()))?;
-    let subscriber = client.subscribe(subject.to_owned()).await.map_err(|error| {
-        Fault::new(Class::BadRequest, "this is not a subject that can be subscribed to")
-            .because(error)
-    })?;
-    client.flush().await.map_err(|error| unreachable(error.into()))?;
-    Ok(Following { subscriber, refused, _client: client })
+        .map_err(|error| unreachable(error.into()))
+}
+
+fn unreachable(error: async_nats::Error) -> Fault {
+    Fault::new(Class::Unavailable, "no connection to the NATS server").because(error)
 }
 
 impl Following {

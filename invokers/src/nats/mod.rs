@@ -6,6 +6,7 @@
 
 mod auth;
 mod config;
+mod consume;
 mod follow;
 mod probe;
 mod refusal;
@@ -23,6 +24,7 @@ use schemas::{Ack, Call, Class, Fault, Guarantee, Invoker, Receipt, Reply, templ
 
 pub use self::{
     config::{JetStream, Target, Written},
+    consume::{Consumer, consume},
     follow::{Following, follow},
     probe::probe,
 };

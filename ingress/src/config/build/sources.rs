@@ -1,19 +1,19 @@
-//! Sources: what consumes the topics of this gateway's own outbox.
+//! Sources: what consumes the topics of this gateway's own outbox, or a broker's.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use invokers::{Target, embedded};
+use invokers::{Target, consume::Wanted, embedded};
 use schemas::Name;
 
 use super::{Named, Sections, doors, upstreams::Upstreams};
 use crate::{
-    Route,
+    Route, Upstream,
     config::{
         de,
         spot::{Report, Spot},
         written,
     },
-    table::Source,
+    table::{Consumes, Source},
 };
 
 /// All sources, by name.
@@ -28,15 +28,25 @@ pub(super) struct Read {
     pub(super) topics: Box<str>,
     /// How many of its events are delivered at once.
     at_once: usize,
+    /// By which name a broker remembers it.
+    durable: Box<str>,
+    /// Whether that was written.
+    named: bool,
+    /// The broker; found once the upstreams are known.
+    broker: Option<Arc<Upstream>>,
 }
 
 /// How many events of a source are delivered at once where nothing else is written.
 const AT_ONCE: u32 = 16;
 const AT_ONCE_MAX: u32 = 1024;
 
+/// How many messages of a broker are on their way into the outbox at once. How many leave it at
+/// once is another matter.
+const TAKEN_AT_ONCE: usize = 64;
+
 /// Reads the sources, before the upstreams that they name are known.
 pub(super) fn read<'a>(sections: &Sections<'a>, report: &mut Report) -> Sources<'a> {
-    Named::read("source", sections.get("sources"), report, |_, spot, report| {
+    Named::read("source", sections.get("sources"), report, |name, spot, report| {
         let written: written::Source = de::read(spot, report)?;
         let from = spot.field("from");
         let at_once = written.concurrency.unwrap_or(AT_ONCE);
@@ -51,10 +61,19 @@ pub(super) fn read<'a>(sections: &Sections<'a>, report: &mut Report) -> Sources<
             report.error(&from, message, remedy);
             return None;
         }
+        let durable = written.durable.clone().unwrap_or_else(|| format!("gusset-{name}"));
+        let fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        if durable.is_empty() || durable.len() > 128 || !durable.bytes().all(fit) {
+            let remedy = "write letters, digits, - and _";
+            report.error(&spot.field("durable"), format!("{durable:?} is no name"), remedy);
+        }
         Some(Read {
             upstream: written.from.upstream.clone(),
             topics: topics.into(),
             at_once: at_once as usize,
+            durable: durable.into(),
+            named: written.durable.is_some(),
+            broker: None,
         })
     })
 }
@@ -69,18 +88,37 @@ impl Sources<'_> {
         sources.collect()
     }
 
-    /// Checks that the upstreams are there and have topics.
-    pub(super) fn check(&self, upstreams: &mut Upstreams<'_>, report: &mut Report) {
-        for entry in self.all.values() {
-            let Some(read) = &entry.value else { continue };
+    /// Checks that the upstreams are there and have something to consume.
+    pub(super) fn check(&mut self, upstreams: &mut Upstreams<'_>, report: &mut Report) {
+        for entry in self.all.values_mut() {
+            let Some(read) = &mut entry.value else { continue };
             let at = Spot { at: entry.spot.at, ..entry.spot.clone() };
             let Some(Some(upstream)) = upstreams.find(&read.upstream, &at, report) else {
                 continue;
             };
-            if !matches!(upstream.target, Target::Embedded(_)) {
-                let kind = upstream.target.kind();
-                let message = format!("a source of kind {kind} is not built yet");
-                report.error(&at, message, "consume a topic of an upstream of kind embedded");
+            match &upstream.target {
+                Target::Embedded(_) if read.named => {
+                    let message = "topics of this gateway's own remember nobody by name";
+                    report.error(&at.key("durable"), message, "leave it out");
+                }
+                Target::Embedded(_) => {}
+                Target::Nats(target) => {
+                    if !target.jetstream() {
+                        let message = format!(
+                            "`{}` is core NATS: what is published while nobody listens, and what is \
+                             taken when the gateway dies, is gone",
+                            read.upstream
+                        );
+                        report.warn(&at, message, "write `jetstream: true` on the upstream");
+                    }
+                    read.broker = Some(Arc::clone(upstream));
+                }
+                other => {
+                    let kind = other.kind();
+                    let message = format!("a source of kind {kind} is not built yet");
+                    let remedy = "consume a topic of an upstream of kind embedded or nats";
+                    report.error(&at, message, remedy);
+                }
             }
         }
     }
@@ -105,8 +143,10 @@ impl Sources<'_> {
                 report.warn(&entry.spot, message, "write a route with `match.source`");
             }
             let doors = doors(&own, report)?;
-            let at_once = entry.value?.at_once;
-            all.insert(name, Source { at_once, doors });
+            let Read { topics, at_once, durable, broker, .. } = entry.value?;
+            let wanted = Wanted { from: topics, name: durable, at_once: TAKEN_AT_ONCE };
+            let consumes = broker.map(|upstream| Consumes { upstream, wanted });
+            all.insert(name, Source { at_once, doors, consumes });
         }
         Some(all)
     }
