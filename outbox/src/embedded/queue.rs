@@ -14,11 +14,14 @@ use crate::{Id, Millis, NotStored, Taken, log::frame};
 /// How much may wait for the writer, in KiB. Who has more waits for room.
 const WAITING_KIB: usize = 64 << 10;
 
+/// What a put is answered.
+pub(super) type Stored = Result<Vec<Taken>, NotStored>;
+
 /// Something for the writer to do.
 #[derive(Debug)]
 pub(super) enum Job {
     /// Store these, all or none.
-    Put { puts: Vec<Put>, reply: Reply<Result<Vec<Taken>, NotStored>> },
+    Put { puts: Vec<Put>, reply: Reply<Stored> },
     /// It was delivered, or is safe as a dead letter, and has left the schedule.
     Done { id: Id },
     /// So far it has come.

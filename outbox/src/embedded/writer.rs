@@ -17,7 +17,7 @@ use super::{
     answers::{Reply, Round, send_all},
     gather::Gather,
     marks::{Mark, tried},
-    queue::{Job, Put},
+    queue::{Job, Put, Stored},
     recover::recover,
     space::Copying,
     state::{Inner, Phase},
@@ -55,7 +55,7 @@ pub(super) struct Writer {
     disk_full: bool,
     gather: Gather,
     /// Callers of whom the first was woken, and when.
-    rounds: Vec<(Instant, Round<Result<Vec<Taken>, NotStored>>)>,
+    rounds: Vec<(Instant, Round<Stored>)>,
     pub(super) looked_for_old: Option<Instant>,
 }
 
@@ -83,7 +83,7 @@ pub(super) struct Decided {
     taken: Vec<Taken>,
     puts: Vec<Put>,
     places: Vec<Option<Place>>,
-    pub(super) reply: Reply<Result<Vec<Taken>, NotStored>>,
+    pub(super) reply: Reply<Stored>,
 }
 
 impl Writer {
