@@ -260,6 +260,25 @@ pub fn not_stored(error: &NotStored) -> Fault {
                 .code("outbox_recovering")
                 .after(soon)
         }
+        NotStored::Away => Fault::new(
+            Class::Unavailable,
+            "the server of the outbox cannot be reached now; nothing was stored",
+        )
+        .code("outbox_away")
+        .after(soon),
+        NotStored::Unanswered => Fault::new(
+            Class::Unavailable,
+            "the server of the outbox has not answered: the event may be stored; send it again with \
+             the same id",
+        )
+        .code("outbox_unanswered")
+        .maybe()
+        .after(soon),
+        NotStored::TooMany { limit } => Fault::new(
+            Class::TooLarge,
+            format!("these are more than {limit} events, which is what the outbox takes at once"),
+        )
+        .code("too_many_events"),
         NotStored::TargetFull { target } => Fault::new(
             Class::Overloaded,
             format!("as many events wait for {target} as may; nothing was stored"),

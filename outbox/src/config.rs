@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::delivery::{Delivery, OnMaybe, OnPoison, Waits};
 
-/// Where events are kept that were accepted and not yet delivered.
+/// Where events are kept that were accepted and not yet delivered: in files of this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Outbox")]
@@ -129,6 +129,43 @@ impl Default for Settings {
             dead_max_size: 1 << 30,
             dead_keep: Duration::from_secs(14 * 24 * 3600),
         }
+    }
+}
+
+/// An outbox on JetStream: what its server has to know beside the sizes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// The stream of pending events; the names of the others begin with it.
+    pub stream: String,
+    /// On how many servers each stream is kept.
+    pub replicas: u8,
+}
+
+/// The stream where nothing else is written.
+pub const STREAM: &str = "GUSSET_OUTBOX";
+
+/// On how many servers JetStream keeps a stream at most.
+pub const REPLICAS_MAX: u8 = 5;
+
+impl Server {
+    /// Checks what is written and fills in the rest.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn new(stream: Option<&str>, replicas: Option<u8>) -> Result<Self, Vec<Complaint>> {
+        let server =
+            Self { stream: stream.unwrap_or(STREAM).to_owned(), replicas: replicas.unwrap_or(1) };
+        let mut wrong = Vec::new();
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        if !(1..=64).contains(&server.stream.len()) || !server.stream.chars().all(fits) {
+            let said = format!("{:?} is no name of a stream", server.stream);
+            wrong.push(("stream", said, "write up to 64 letters, digits, - and _"));
+        }
+        if !(1..=REPLICAS_MAX).contains(&server.replicas) {
+            let said = format!("{} is no number of servers that fits", server.replicas);
+            wrong.push(("replicas", said, "write 1 to 5"));
+        }
+        if wrong.is_empty() { Ok(server) } else { Err(wrong) }
     }
 }
 

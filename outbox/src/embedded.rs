@@ -12,7 +12,6 @@
 mod admit;
 mod answers;
 mod dead;
-mod entry;
 mod gather;
 mod marks;
 mod queue;
@@ -37,7 +36,6 @@ use schemas::Guarantee;
 use tokio::sync::{Notify, oneshot, watch};
 
 use self::{
-    entry::{DeadHead, Who, encode_dead, encode_put},
     queue::{Job, Next, Put, Queue},
     state::{Inner, Phase},
     writer::Writer,
@@ -49,6 +47,7 @@ pub use window::SEEN_MAX;
 use crate::{
     Attempt, Claim, Filter, Holds, Id, Letter, Millis, NotStored, Page, Record, Store, Taken, Then,
     disk::Disk,
+    entry::{DeadHead, Who, encode_dead, encode_put},
     log::{Log, Unopened},
 };
 

@@ -34,10 +34,16 @@ impl Outbox {
         self.store().map_or(Guarantee::None, |store| store.guarantee())
     }
 
+    /// When what is stored is synced, where that is another's to say.
+    #[must_use]
+    pub fn sync(&self) -> Option<Arc<str>> {
+        self.store()?.sync()
+    }
+
     /// Stores all of these or none, and returns once they are safe.
     ///
     /// # Errors
-    /// [`NotStored`]; then nothing was stored.
+    /// [`NotStored`]; then nothing was stored, or nobody knows.
     pub async fn put(&self, records: Vec<Record>) -> Result<Vec<Taken>, NotStored> {
         match self.store() {
             Some(store) => store.put(records).await,

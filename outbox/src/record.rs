@@ -5,7 +5,10 @@
 //! passed over, one that is not there has its default, so that only a change of meaning needs a
 //! new version. Credentials and cookies are never in it.
 
-use std::{fmt::Write as _, time::Instant};
+use std::{
+    fmt::{self, Write as _},
+    time::Instant,
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
@@ -446,6 +449,12 @@ impl Text {
                 HeaderValue::from_bytes(&BASE64_STANDARD.decode(base64).ok()?).ok()
             }
         }
+    }
+}
+
+impl fmt::Display for Hex {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
     }
 }
 

@@ -135,12 +135,25 @@ pub struct Taken {
     pub duplicate: bool,
 }
 
-/// Why nothing was stored. Of the records of one `put` all are stored, or none.
+/// Why nothing was stored, but for [`NotStored::Unanswered`]. Of the records of one `put` all are
+/// stored, or none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotStored {
     /// The store is being read; come again soon.
     #[error("the outbox is being read after a start")]
     Recovering,
+    /// The server that keeps it cannot be reached now; nothing was sent.
+    #[error("the server of the outbox cannot be reached")]
+    Away,
+    /// The server that keeps it has not answered: it may have been stored.
+    #[error("the server of the outbox has not answered, so that the event may be stored or not")]
+    Unanswered,
+    /// More records at once than the store takes.
+    #[error("the outbox takes at most {limit} events at once")]
+    TooMany {
+        /// So many.
+        limit: usize,
+    },
     /// The target has as much waiting as it may.
     #[error("as many events wait for {target} as may")]
     TargetFull {
@@ -263,10 +276,16 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// What a `put` that has returned is safe from.
     fn guarantee(&self) -> Guarantee;
 
+    /// When what is stored is synced, where that is another's to say: `always`, a time, or
+    /// `unknown`.
+    fn sync(&self) -> Option<Arc<str>> {
+        None
+    }
+
     /// Stores all of these or none, and returns once they are safe.
     ///
     /// # Errors
-    /// [`NotStored`]; then nothing was stored.
+    /// [`NotStored`]; then nothing was stored, or nobody knows.
     fn put(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Taken>, NotStored>>;
 
     /// Waits for records that are due and claims up to `max` of them, in the order in which their

@@ -140,7 +140,7 @@ async fn put(store: &dyn Store, copies: Vec<Record>) -> Result<usize, Problem> {
     match store.put(copies.clone()).await {
         Ok(_) => return Ok(count),
         // Each alone may be small enough.
-        Err(NotStored::TooLarge { .. }) if count > 1 => {}
+        Err(NotStored::TooLarge { .. } | NotStored::TooMany { .. }) if count > 1 => {}
         Err(error) => return Err(unusable(error)),
     }
     for (stored, copy) in copies.into_iter().enumerate() {

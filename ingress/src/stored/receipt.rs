@@ -13,7 +13,7 @@ pub(crate) fn of(
     targets: &[Destination],
     rules: &Stored,
 ) -> Receipt {
-    let receipt = if rules.all {
+    let mut receipt = if rules.all {
         let each = taken.iter().zip(targets).map(|(taken, target)| {
             json!({ "to": &*target.label, "stored": taken.id.0, "duplicate": taken.duplicate })
         });
@@ -22,6 +22,9 @@ pub(crate) fn of(
         let stored = taken.first().map(|taken| taken.id.0);
         Map::from_iter([("stored".to_owned(), stored.into())])
     };
+    if let Some(sync) = outbox.sync() {
+        receipt.insert("sync".to_owned(), (*sync).into());
+    }
     Receipt {
         ack: Ack::Stored,
         guarantee: outbox.guarantee(),

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{entry::Who, queue::Put, window::Known, writer::Writer};
+use super::{queue::Put, window::Known, writer::Writer};
+use crate::entry::Who;
 use crate::{Id, Millis, NotStored, Taken, log::frame, schedule::UNITS_MAX};
 
 /// What a group adds, that nobody knows yet.

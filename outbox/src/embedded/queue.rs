@@ -8,7 +8,8 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::{answers::Reply, entry::Who, gather::Awaited};
+use super::{answers::Reply, gather::Awaited};
+use crate::entry::Who;
 use crate::{Id, Millis, NotStored, Taken, log::frame};
 
 /// How much may wait for the writer, in KiB. Who has more waits for room.

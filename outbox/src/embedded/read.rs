@@ -3,13 +3,10 @@
 
 use std::{ops::Bound, pin::pin, sync::Arc, time::Duration};
 
-use super::{
-    Shared, Trouble,
-    entry::{Progress, decode_dead, decode_put},
-    state::Phase,
-};
+use super::{Shared, Trouble, state::Phase};
 use crate::{
     Claim, Filter, Id, Letter, Millis, NotStored, Page, State,
+    entry::{Progress, decode_dead, decode_put},
     log::{
         Place,
         segment::{Segment, Unread},

@@ -7,14 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    Progressed, Shared, Trouble,
-    entry::{Came, Index, decode_dead_index, decode_seen},
-    state::Inner,
-    window::Window,
-};
+use super::{Progressed, Shared, Trouble, state::Inner, window::Window};
 use crate::{
     Id, Millis,
+    entry::{Came, Index, decode_dead_index, decode_seen},
     log::{
         Log, Place, Step,
         frame::{Header, Kind},

@@ -2,12 +2,12 @@
 //! before what it speaks of. What is still needed of it is copied forward and synced first.
 
 use super::{
-    entry::{Progress, SEEN, encode_seen},
     state::Inner,
     writer::{Failed, Writer},
 };
 use crate::{
     Id, Millis, State,
+    entry::{Progress, SEEN, encode_seen},
     log::{
         Place,
         frame::{self, COPY, Header, Kind},

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::entry::Who;
+use crate::entry::Who;
 use crate::{Id, Millis};
 
 /// How many are remembered at most. They take about 32 MiB.

@@ -1,4 +1,4 @@
-//! What the payloads of the frames say.
+//! How a store writes down who a record is, how far it has come, and that it was given up.
 //!
 //! In front of a record stands what the store itself wants to know of it, so that a start reads no
 //! JSON. Numbers are little-endian.
@@ -23,18 +23,18 @@ const REASON_MAX: usize = 300;
 
 /// Who a record is, for deduplication: its identity and its target, and what its data was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Who {
-    pub(super) key: [u8; 16],
-    pub(super) data: [u8; 16],
+pub(crate) struct Who {
+    pub(crate) key: [u8; 16],
+    pub(crate) data: [u8; 16],
 }
 
 /// What stands in front of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Index<'a> {
-    pub(super) accepted: Millis,
-    pub(super) target: &'a str,
-    pub(super) order: Option<&'a str>,
-    pub(super) who: Option<Who>,
+pub(crate) struct Index<'a> {
+    pub(crate) accepted: Millis,
+    pub(crate) target: &'a str,
+    pub(crate) order: Option<&'a str>,
+    pub(crate) who: Option<Who>,
 }
 
 const HAS_ORDER: u8 = 1;
@@ -42,7 +42,7 @@ const HAS_WHO: u8 = 2;
 
 impl Who {
     /// Who a record is. A replay is nobody: it is sent because somebody wants it again.
-    pub(super) fn of(record: &Record) -> Option<Self> {
+    pub(crate) fn of(record: &Record) -> Option<Self> {
         let identity =
             record.head.identity.as_ref().filter(|_| record.head.replay == 0)?.bytes()?;
         let target = record.head.target.as_bytes();
@@ -57,13 +57,13 @@ fn half(whole: &[u8]) -> [u8; 16] {
 }
 
 impl<'a> Index<'a> {
-    pub(super) fn of(record: &'a Record, who: Option<Who>) -> Self {
+    pub(crate) fn of(record: &'a Record, who: Option<Who>) -> Self {
         let head = &record.head;
         Self { accepted: head.accepted, target: &head.target, order: head.order.as_deref(), who }
     }
 
     /// Writes it.
-    pub(super) fn encode(&self, into: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
         let has =
             u8::from(self.order.is_some()) * HAS_ORDER + u8::from(self.who.is_some()) * HAS_WHO;
         into.extend_from_slice(&self.accepted.0.to_le_bytes());
@@ -79,7 +79,7 @@ impl<'a> Index<'a> {
     }
 
     /// Reads it, and says what is behind it.
-    pub(super) fn decode(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+    pub(crate) fn decode(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (accepted, bytes) = bytes.split_first_chunk()?;
         let (has, mut bytes) = bytes.split_first()?;
         let target = take_text(&mut bytes)?;
@@ -109,7 +109,7 @@ fn take_text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
 }
 
 /// The payload of a record that is put.
-pub(super) fn encode_put(record: &Record, who: Option<Who>) -> Vec<u8> {
+pub(crate) fn encode_put(record: &Record, who: Option<Who>) -> Vec<u8> {
     let bytes = record.encode();
     let mut payload = Vec::with_capacity(bytes.len() + 128);
     Index::of(record, who).encode(&mut payload);
@@ -118,7 +118,7 @@ pub(super) fn encode_put(record: &Record, who: Option<Who>) -> Vec<u8> {
 }
 
 /// Reads the record of a payload.
-pub(super) fn decode_put(payload: Vec<u8>) -> Option<Record> {
+pub(crate) fn decode_put(payload: Vec<u8>) -> Option<Record> {
     let payload = Bytes::from(payload);
     let (_, record) = Index::decode(&payload)?;
     Record::decode(&payload.slice_ref(record)).ok()
@@ -126,26 +126,26 @@ pub(super) fn decode_put(payload: Vec<u8>) -> Option<Record> {
 
 /// How far a record has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     /// How often it was tried.
-    pub(super) attempted: u32,
+    pub(crate) attempted: u32,
     /// When it is due.
-    pub(super) due: Millis,
+    pub(crate) due: Millis,
     /// It waits for somebody.
-    pub(super) parked: bool,
+    pub(crate) parked: bool,
     /// Why it waits, or was given up.
-    pub(super) why: Option<Cow<'static, str>>,
+    pub(crate) why: Option<Cow<'static, str>>,
     /// The tries, but for middle ones of very many.
-    pub(super) attempts: Vec<Attempt>,
+    pub(crate) attempts: Vec<Attempt>,
 }
 
 /// What a start wants to know of how far a record has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Came {
-    pub(super) place: Place,
-    pub(super) attempted: u32,
-    pub(super) due: Millis,
-    pub(super) parked: bool,
+pub(crate) struct Came {
+    pub(crate) place: Place,
+    pub(crate) attempted: u32,
+    pub(crate) due: Millis,
+    pub(crate) parked: bool,
 }
 
 /// Where the mark of one that is parked stands.
@@ -153,7 +153,7 @@ const PARKED_AT: usize = 12;
 
 impl Progress {
     /// One more try.
-    pub(super) fn tried(&mut self, mut attempt: Attempt) {
+    pub(crate) fn tried(&mut self, mut attempt: Attempt) {
         if attempt.reason.len() > REASON_MAX {
             let end = attempt.reason.floor_char_boundary(REASON_MAX);
             attempt.reason.to_mut().truncate(end);
@@ -166,7 +166,7 @@ impl Progress {
     }
 
     /// Its payload; a `short` one has only numbers.
-    pub(super) fn encode(&self, short: bool) -> Vec<u8> {
+    pub(crate) fn encode(&self, short: bool) -> Vec<u8> {
         let mut payload = Vec::with_capacity(256);
         payload.extend_from_slice(&self.attempted.to_le_bytes());
         payload.extend_from_slice(&self.due.0.to_le_bytes());
@@ -179,7 +179,7 @@ impl Progress {
     }
 
     /// Reads a payload.
-    pub(super) fn decode(payload: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
         let came = Came::decode(payload, Place { segment: 0, at: 0, len: 0 })?;
         let rest = &payload[PARKED_AT + 1..];
         let told =
@@ -189,7 +189,7 @@ impl Progress {
     }
 
     /// Says in a payload that it is not parked any more.
-    pub(super) fn unpark(payload: &mut [u8]) {
+    pub(crate) fn unpark(payload: &mut [u8]) {
         if let Some(parked) = payload.get_mut(PARKED_AT) {
             *parked = 0;
         }
@@ -197,7 +197,7 @@ impl Progress {
 }
 
 impl Came {
-    pub(super) fn decode(payload: &[u8], place: Place) -> Option<Self> {
+    pub(crate) fn decode(payload: &[u8], place: Place) -> Option<Self> {
         let parked = *payload.get(PARKED_AT)? != 0;
         let due = u64::from(number(payload, 4)) | u64::from(number(payload, 8)) << 32;
         Some(Self { place, attempted: number(payload, 0), due: Millis(due), parked })
@@ -206,18 +206,18 @@ impl Came {
 
 /// What is said of a dead letter in front of its record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct DeadHead {
+pub(crate) struct DeadHead {
     /// When it was given up.
-    pub(super) at: Millis,
+    pub(crate) at: Millis,
     /// Those behind it that have the same key wait for it.
-    pub(super) park: bool,
+    pub(crate) park: bool,
     /// How far it came.
-    pub(super) progress: Progress,
+    pub(crate) progress: Progress,
 }
 
 /// The payload of a dead letter: when, whether its key is parked, the index, how far it came, the
 /// record.
-pub(super) fn encode_dead(record: &Record, head: &DeadHead) -> Vec<u8> {
+pub(crate) fn encode_dead(record: &Record, head: &DeadHead) -> Vec<u8> {
     let bytes = record.encode();
     let progress = head.progress.encode(false);
     let mut payload = Vec::with_capacity(bytes.len() + progress.len() + 128);
@@ -231,7 +231,7 @@ pub(super) fn encode_dead(record: &Record, head: &DeadHead) -> Vec<u8> {
 }
 
 /// When a letter died, whether its key is parked, and its index; the rest is behind.
-pub(super) fn decode_dead_index(payload: &[u8]) -> Option<(Millis, bool, Index<'_>, &[u8])> {
+pub(crate) fn decode_dead_index(payload: &[u8]) -> Option<(Millis, bool, Index<'_>, &[u8])> {
     let (at, rest) = payload.split_first_chunk()?;
     let (park, rest) = rest.split_first()?;
     let (index, rest) = Index::decode(rest)?;
@@ -239,7 +239,7 @@ pub(super) fn decode_dead_index(payload: &[u8]) -> Option<(Millis, bool, Index<'
 }
 
 /// Reads a dead letter.
-pub(super) fn decode_dead(payload: Vec<u8>) -> Option<(DeadHead, Record)> {
+pub(crate) fn decode_dead(payload: Vec<u8>) -> Option<(DeadHead, Record)> {
     let payload = Bytes::from(payload);
     let (at, park, _, rest) = decode_dead_index(&payload)?;
     let (len, rest) = rest.split_first_chunk()?;
@@ -249,10 +249,10 @@ pub(super) fn decode_dead(payload: Vec<u8>) -> Option<(DeadHead, Record)> {
 }
 
 /// What one of those that were seen takes.
-pub(super) const SEEN: usize = 16 + 16 + 8 + 8;
+pub(crate) const SEEN: usize = 16 + 16 + 8 + 8;
 
 /// Writes that somebody was seen.
-pub(super) fn encode_seen(into: &mut Vec<u8>, who: Who, id: u64, at: Millis) {
+pub(crate) fn encode_seen(into: &mut Vec<u8>, who: Who, id: u64, at: Millis) {
     into.extend_from_slice(&who.key);
     into.extend_from_slice(&who.data);
     into.extend_from_slice(&id.to_le_bytes());
@@ -260,7 +260,7 @@ pub(super) fn encode_seen(into: &mut Vec<u8>, who: Who, id: u64, at: Millis) {
 }
 
 /// Reads all that were seen.
-pub(super) fn decode_seen(payload: &[u8]) -> impl Iterator<Item = (Who, u64, Millis)> {
+pub(crate) fn decode_seen(payload: &[u8]) -> impl Iterator<Item = (Who, u64, Millis)> {
     payload.chunks_exact(SEEN).filter_map(|one| {
         let (key, one) = one.split_first_chunk()?;
         let (data, one) = one.split_first_chunk()?;
