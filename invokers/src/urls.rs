@@ -16,6 +16,15 @@ pub enum Urls {
 }
 
 impl Urls {
+    /// Each.
+    #[must_use]
+    pub fn all(&self) -> Vec<String> {
+        match self {
+            Self::One(url) => vec![url.clone()],
+            Self::Many(urls) => urls.clone(),
+        }
+    }
+
     /// Each with the path of its field.
     pub(crate) fn each(&self) -> Vec<(String, &str)> {
         match self {

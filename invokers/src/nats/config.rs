@@ -123,6 +123,12 @@ impl Target {
         })
     }
 
+    /// Its servers, as they are shown.
+    #[must_use]
+    pub fn servers(&self) -> &[String] {
+        &self.servers
+    }
+
     /// Whether messages go to JetStream.
     #[must_use]
     pub fn jetstream(&self) -> bool {

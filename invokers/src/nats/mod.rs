@@ -12,6 +12,7 @@ mod probe;
 mod refusal;
 mod reply;
 mod session;
+mod standing;
 mod stream;
 mod under_way;
 
@@ -27,6 +28,7 @@ pub use self::{
     consume::{Consumer, consume},
     follow::{Following, follow},
     probe::probe,
+    standing::stand,
 };
 use self::{
     refusal::Refusal,

@@ -219,7 +219,7 @@ fn options(
 ) -> Result<ConnectOptions, Why> {
     let (credential, secrets) = (Arc::clone(target), tools.clone());
     let (once, events) = (Arc::clone(under_way), Arc::clone(under_way));
-    let mut options = ConnectOptions::with_auth_callback(move |nonce| {
+    let options = ConnectOptions::with_auth_callback(move |nonce| {
         ready(if once.was_opened() {
             Err(async_nats::AuthError::new("a session connects once"))
         } else {
@@ -230,19 +230,31 @@ fn options(
         events.hear(&event);
         ready(())
     })
-    .name(format!("gusset {}", target.name))
-    .connection_timeout(target.connect_timeout)
-    .ping_interval(PING_INTERVAL)
     // What is left of a session tries one server once, and is refused there.
     .max_reconnects(1)
-    .reconnect_delay_callback(|_| Duration::ZERO)
-    .ignore_discovered_servers();
-    if server.starts_with("tls://") {
-        let config =
-            target.tls.client_config(&*tools.secrets).map_err(|bad| Why::from(no_tls(bad)))?;
-        options = options.tls_client_config(config).require_tls(true);
+    .reconnect_delay_callback(|_| Duration::ZERO);
+    let tls = server.starts_with("tls://");
+    let options = of_every_connection(options, target, tools, tls)?;
+    Ok(if tls { options.require_tls(true) } else { options })
+}
+
+/// What every connection to an upstream's servers has, whoever uses it.
+pub(super) fn of_every_connection(
+    options: ConnectOptions,
+    target: &Target,
+    tools: &Tools,
+    tls: bool,
+) -> Result<ConnectOptions, Why> {
+    let options = options
+        .name(format!("gusset {}", target.name))
+        .connection_timeout(target.connect_timeout)
+        .ping_interval(PING_INTERVAL)
+        .ignore_discovered_servers();
+    if !tls {
+        return Ok(options);
     }
-    Ok(options)
+    let config = target.tls.client_config(&*tools.secrets).map_err(|bad| Why::from(no_tls(bad)))?;
+    Ok(options.tls_client_config(config))
 }
 
 /// Hands what comes to the inbox to those who wait.
