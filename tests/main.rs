@@ -34,4 +34,5 @@ mod soaking;
 mod sources;
 mod startup;
 mod stored;
+mod stored_jetstream;
 mod webhook;

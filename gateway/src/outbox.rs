@@ -1,6 +1,8 @@
 //! The outbox of a running gateway: opened when something needs it, and delivered from until the
 //! gateway stops.
 
+mod on_jetstream;
+
 use std::{
     path::Path,
     sync::{Arc, OnceLock},
@@ -15,12 +17,13 @@ use ::outbox::{
     worker,
 };
 use ingress::{Courier, Plane, Table, Upstream};
-use invokers::Target;
+use invokers::{Target, Tools};
 use tokio::{
     sync::{Mutex, watch},
     task::JoinHandle,
 };
 
+pub(crate) use self::on_jetstream::probe;
 use crate::{
     cli::print,
     metrics::{self, Metric, label},
@@ -30,6 +33,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Delivering {
     outbox: Arc<Outbox>,
+    tools: Tools,
     courier: Arc<Courier>,
     kept: Kept,
     working: Mutex<Option<JoinHandle<()>>>,
@@ -43,8 +47,8 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// Where stored events are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
-    /// As the configuration says.
-    InFiles,
+    /// As the configuration says: in files, or on JetStream.
+    AsWritten,
     /// In memory, for as long as the process lives: `gusset dev`.
     InMemory,
 }
@@ -59,9 +63,10 @@ pub(crate) fn is_needed(table: &Table) -> bool {
 
 impl Delivering {
     /// Nothing is open yet.
-    pub(crate) fn new(outbox: Arc<Outbox>, plane: Arc<Plane>, kept: Kept) -> Self {
+    pub(crate) fn new(tools: Tools, plane: Arc<Plane>, kept: Kept) -> Self {
+        let outbox = Arc::clone(&tools.outbox);
         let courier = Arc::new(Courier::new(plane, Arc::clone(&outbox)));
-        Self { outbox, courier, kept, working: Mutex::default(), progress: OnceLock::new() }
+        Self { outbox, tools, courier, kept, working: Mutex::default(), progress: OnceLock::new() }
     }
 
     /// Opens the outbox and begins to deliver, if the table needs it and it is not open yet.
@@ -75,9 +80,19 @@ impl Delivering {
         }
         let store = match self.kept {
             Kept::InMemory => Arc::new(Memory::default()) as Arc<dyn Store>,
-            Kept::InFiles => {
-                let store = store(&table.outbox, folder)?;
-                let mut progress = store.progress();
+            Kept::AsWritten => {
+                let (store, mut progress) = match &table.on_jetstream {
+                    Some(kept) => {
+                        let store = on_jetstream::open(&table.outbox, kept, &self.tools).await?;
+                        let progress = store.progress();
+                        (store as Arc<dyn Store>, progress)
+                    }
+                    None => {
+                        let store = store(&table.outbox, folder)?;
+                        let progress = store.progress();
+                        (store as Arc<dyn Store>, progress)
+                    }
+                };
                 // It is opened once.
                 self.progress.set(progress.clone()).ok();
                 drop(tokio::time::timeout(PATIENCE, progress.wait_for(is_read)).await);

@@ -85,12 +85,12 @@ pub(crate) fn serve(
         records: service.records,
         connections: descriptors::connections(),
     };
-    let outbox = Arc::clone(&service.tools.outbox);
     let (table, folder) = (Arc::clone(&start.table), start.folder.clone());
     let plane = Plane::start(Arc::clone(&table), service.tools.clone(), settings)
         .map_err(|error| refuse(&error))?;
     let plane = Arc::new(plane);
-    let delivering = Arc::new(Delivering::new(outbox, Arc::clone(&plane), service.kept));
+    let delivering =
+        Arc::new(Delivering::new(service.tools.clone(), Arc::clone(&plane), service.kept));
     control.block_on(delivering.open(&table, &folder)).map_err(Stop::failed)?;
     let configuration = Arc::new(Configuration::new(Arc::clone(&plane), start, service.offer));
     let tools = service.tools;

@@ -45,8 +45,21 @@ pub struct Table {
     pub sources: BTreeMap<Name, Source>,
     /// Where events are kept that are accepted before they are delivered.
     pub outbox: outbox::config::Settings,
+    /// The server that keeps them; none: they are in files of this machine.
+    pub on_jetstream: Option<Arc<OnJetstream>>,
     /// What the process knows of its upstreams and callers, from one table to the next.
     pub registry: Arc<Registry>,
+}
+
+/// An outbox on JetStream.
+#[derive(Debug)]
+pub struct OnJetstream {
+    /// What its server has to know.
+    pub server: outbox::config::Server,
+    /// How the server is reached.
+    pub target: Arc<invokers::nats::Target>,
+    /// Where the servers say when they sync what they have stored.
+    pub monitors: Vec<String>,
 }
 
 /// A socket on which requests arrive.

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::{
     cli::{Done, Stop, arguments::Format, print},
     client::block_on,
-    files,
+    files, outbox,
     probe::{self, Probed},
     secrets::Secrets,
 };
@@ -21,7 +21,8 @@ const EXAMPLES: &str = "\
 Examples:
   gusset check -c gateway.yaml
   gusset check -c conf.d/ --format json
-  gusset check -c gateway.yaml --live         connects to every upstream, and calls nothing
+  gusset check -c gateway.yaml --live         connects to every upstream and to the outbox, and calls
+                                              nothing
   gusset check -c gateway.yaml --unauthenticated
                                               lists the routes that anybody may call
 
@@ -38,7 +39,7 @@ pub(crate) struct Args {
     /// How to print
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
-    /// Connect to every upstream too
+    /// Connect to every upstream and to the outbox too
     #[arg(long)]
     live: bool,
     /// List the routes that anybody may call
@@ -82,7 +83,11 @@ pub(crate) fn run(args: &Args) -> Done {
                 secrets: std::sync::Arc::new(Secrets::new(&read.folder)),
                 outbox: Default::default(),
             };
-            block_on(probe::all(&loaded.table, &tools))?
+            block_on(async {
+                let mut all = probe::all(&loaded.table, &tools).await;
+                all.extend(outbox::probe(&loaded.table, &tools).await);
+                all
+            })?
         }
         _ => Vec::new(),
     };

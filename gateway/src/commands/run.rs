@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Args) -> Done {
         }
         (None, None) => return Err(Stop::unusable("which configuration? write -c FILE")),
     };
-    let service = args.running.service(start, offer, Kept::InFiles);
+    let service = args.running.service(start, offer, Kept::AsWritten);
     serve::serve(serve::control()?, service, |_| Ok(()))
 }
 

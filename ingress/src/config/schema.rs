@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, js
 use schemas::Name;
 use serde_json::{Map, Value};
 
-use super::written::{Admin, Embedded, Listen, Route, Source};
+use super::written::{Admin, Embedded, Listen, OutboxOnJetstream, Replicas, Route, Source};
 
 /// A field at the top of a file.
 pub(super) struct Section {
@@ -16,7 +16,7 @@ pub(super) struct Section {
 }
 
 /// The fields at the top of a file. The loader reads no others.
-pub(super) const SECTIONS: [Section; 10] = [
+pub(super) const SECTIONS: [Section; 11] = [
     Section {
         name: "version",
         about: "The version of this dialect. Must be 1.",
@@ -66,7 +66,12 @@ pub(super) const SECTIONS: [Section; 10] = [
     Section {
         name: "outbox",
         about: "Where events are kept that are accepted before they are delivered (`ack: stored`). Without it: in files in the folder data/outbox.",
-        schema: |schemas| schemas.subschema_for::<outbox::config::Written>(),
+        schema: |schemas| schemas.subschema_for::<Outbox>(),
+    },
+    Section {
+        name: "replicas",
+        about: "How many gateways run this configuration: `one` or `many`. With `many`, what holds only for one is refused. Default: one.",
+        schema: |schemas| Replicas::json_schema(schemas),
     },
     Section {
         name: "policies",
@@ -147,6 +152,26 @@ impl JsonSchema for Upstream {
             .map(|(kind, schema)| with_guards(branch(kind, schema), schemas))
             .collect();
         json_schema!({ "description": "A place that holds functions.", "oneOf": branches })
+    }
+}
+
+/// An outbox: in files, or on JetStream.
+struct Outbox;
+
+impl JsonSchema for Outbox {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Outbox".into()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+        let kinds = [
+            outbox::config::Written::json_schema(schemas),
+            branch("jetstream", OutboxOnJetstream::json_schema(schemas)),
+        ];
+        json_schema!({
+            "description": "Where events are kept that were accepted and not yet delivered.",
+            "oneOf": kinds
+        })
     }
 }
 

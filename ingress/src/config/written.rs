@@ -4,7 +4,11 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use schemas::{Ack, Address, Format, Name, Secret, cloudevents::webhook::Allowed, units::Span};
+use schemas::{
+    Ack, Address, FileRef, Format, Name, Secret,
+    cloudevents::webhook::Allowed,
+    units::{Percent, Size, Span},
+};
 use serde::Deserialize;
 
 use super::shape::{OneOrMany, TextOr};
@@ -318,6 +322,73 @@ pub(super) struct Source {
     /// By which name the NATS server remembers what was consumed: that of the durable consumer, or
     /// on core NATS of the queue group. Default `gusset-` and the source's name.
     pub(super) durable: Option<String>,
+}
+
+/// An outbox on NATS JetStream, which several gateways share.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OutboxOnJetstream {
+    /// The NATS server, or a list of servers of one cluster.
+    pub(super) url: invokers::Urls,
+    /// The stream; the names of the others that it needs begin with it. Default GUSSET_OUTBOX.
+    pub(super) stream: Option<String>,
+    /// On how many servers each stream is kept: 1 to 5. Default 1.
+    pub(super) replicas: Option<u8>,
+    /// Where the server says when it syncs what it has stored: the URL of its monitor, or a list
+    /// with that of each server. Default: nobody is asked.
+    pub(super) monitor: Option<invokers::Urls>,
+    /// How much pending events may take. Default 1GiB.
+    pub(super) max_size: Option<Size>,
+    /// How much of that one target may take, so that one that is down leaves room for the others.
+    /// Default 50%.
+    pub(super) per_target: Option<Percent>,
+    /// How much of what was given up is kept.
+    pub(super) dead_letters: Option<outbox::config::DeadLettersWritten>,
+    /// The user name; with `password`.
+    pub(super) username: Option<String>,
+    /// The password.
+    pub(super) password: Option<Secret>,
+    /// A token.
+    pub(super) token: Option<Secret>,
+    /// The seed of an nkey (`SU…`).
+    pub(super) nkey: Option<Secret>,
+    /// A credentials file (`.creds`) with a JWT and a seed.
+    pub(super) credentials: Option<FileRef>,
+    /// TLS settings. A `tls://` URL asks for TLS by itself.
+    pub(super) tls: Option<invokers::tls::Tls>,
+    /// How long connecting may take. Default 5s.
+    pub(super) connect_timeout: Option<Span>,
+    /// Lets a credential go over plain text to an address that is not loopback.
+    pub(super) allow_plaintext_credentials: Option<bool>,
+}
+
+impl OutboxOnJetstream {
+    /// What an upstream of the same server would be.
+    pub(super) fn nats(self) -> invokers::nats::Written {
+        invokers::nats::Written {
+            url: self.url,
+            jetstream: Some(invokers::nats::JetStream::On(true)),
+            username: self.username,
+            password: self.password,
+            token: self.token,
+            nkey: self.nkey,
+            credentials: self.credentials,
+            tls: self.tls,
+            connect_timeout: self.connect_timeout,
+            allow_plaintext_credentials: self.allow_plaintext_credentials,
+        }
+    }
+}
+
+/// How many gateways run one configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Replicas {
+    /// One.
+    #[default]
+    One,
+    /// Several, that share nothing but an outbox on JetStream.
+    Many,
 }
 
 /// An upstream of kind embedded: topics in the gateway's own outbox.

@@ -8,6 +8,7 @@ mod limits;
 mod listeners;
 mod matching;
 mod mirror;
+mod outbox;
 mod policies;
 mod routes;
 mod sources;
@@ -46,7 +47,8 @@ pub(super) fn table(
     let admin = listeners::admin(&sections, &listeners, report);
     let events_path = listeners::events_path(&sections, report);
     let trusted_proxies = listeners::trusted_proxies(&sections, report);
-    let outbox = stored::outbox(&sections, report);
+    let outbox = outbox::read(&sections, report);
+    let replicas = outbox::replicas(&sections, report);
     let (mut policies, guards) = policies::read(&sections, report);
     let mut sources = sources::read(&sections, report);
     let mut upstreams = upstreams::read(&sections, offer, &guards, &sources, report);
@@ -63,6 +65,7 @@ pub(super) fn table(
         },
         report,
     );
+    outbox::check(&outbox, &replicas, &routes, &upstreams, report);
     upstreams.warn_of_unused(report);
     policies.warn_of_unused(report);
     let served: Vec<_> = routes
@@ -90,7 +93,8 @@ pub(super) fn table(
         routes,
         doors,
         sources: sources?,
-        outbox,
+        outbox: outbox.settings,
+        on_jetstream: outbox.server,
         registry: Arc::clone(&offer.registry),
     })
 }
@@ -129,7 +133,7 @@ fn gather<'a>(files: &[File], tops: &[Spot<'a>], report: &mut Report) -> Section
         }
     }
     check_version(files, tops, &sections, report);
-    for once in ["admin", "events_path", "trusted_proxies", "outbox"] {
+    for once in ["admin", "events_path", "trusted_proxies", "outbox", "replicas"] {
         if let Some([first, rest @ ..]) = sections.get(once).map(Vec::as_slice) {
             for again in rest {
                 twice(again, first, &format!("`{once}`"), report);

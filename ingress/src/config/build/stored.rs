@@ -1,20 +1,15 @@
-//! What is stored before the caller is told: the outbox, and how a route's events are delivered.
+//! What is stored before the caller is told: how a route's events are delivered.
 
 use std::sync::Arc;
 
-use outbox::{
-    config::{Complaint, Settings, Written},
-    delivery::Delivery,
-    worker::Elsewhere,
-};
+use outbox::{config::Complaint, delivery::Delivery, worker::Elsewhere};
 use policy::Policy;
 use schemas::{Ack, Template};
 
-use super::{Sections, addresses, routes::Around, targets, targets::Common, templates::Brings};
+use super::{addresses, routes::Around, targets, targets::Common, templates::Brings};
 use crate::{
     Action,
     config::{
-        de,
         shape::TextOr,
         spot::{Report, Spot},
     },
@@ -23,28 +18,6 @@ use crate::{
 
 /// Fields that are about stored events and nothing else.
 const FIELDS: [&str; 4] = ["delivery", "dead_letter", "wait", "order_by"];
-
-/// The outbox.
-pub(super) fn outbox(sections: &Sections<'_>, report: &mut Report) -> Settings {
-    let Some(spot) = sections.get("outbox").and_then(|written| written.first()) else {
-        return Settings::default();
-    };
-    let kind = spot.field("kind");
-    if spot.has("kind") && de::read::<String>(&kind, report).as_deref() == Some("jetstream") {
-        let message = "an outbox on JetStream is not built yet";
-        report.error(
-            &kind,
-            message,
-            "write `kind: embedded`, and leave url, stream and replicas out",
-        );
-        return Settings::default();
-    }
-    let Some(written) = de::read::<Written>(spot, report) else { return Settings::default() };
-    Settings::new(&written).unwrap_or_else(|wrong| {
-        complain(spot, wrong, report);
-        Settings::default()
-    })
-}
 
 /// How a route's events are stored and delivered. `None` if they are not, or if something is wrong.
 pub(super) fn of_route(
@@ -158,7 +131,8 @@ fn dead_letter(
     }))
 }
 
-fn complain(spot: &Spot<'_>, wrong: Vec<Complaint>, report: &mut Report) {
+/// Says what is wrong with fields below a spot.
+pub(super) fn complain(spot: &Spot<'_>, wrong: Vec<Complaint>, report: &mut Report) {
     for (path, message, remedy) in wrong {
         let at = spot.below(path);
         if !at.node.is_some_and(|node| report.pruned.contains(&node.id)) {
