@@ -207,7 +207,7 @@ fn branch(kind: &str, mut schema: Schema) -> Schema {
     let object = schema.ensure_object();
     let mut properties = Map::from_iter([(
         "kind".to_owned(),
-        serde_json::json!({ "const": kind, "description": "The kind of upstream." }),
+        serde_json::json!({ "const": kind, "description": "Its kind." }),
     )]);
     if let Some(Value::Object(own)) = object.remove("properties") {
         properties.extend(own);

@@ -20,6 +20,9 @@ use crate::{
     table::OnJetstream,
 };
 
+/// The kinds that there are.
+const KINDS: [&str; 2] = ["embedded", "jetstream"];
+
 /// The fields of an outbox in files alone, and those of one on JetStream alone.
 const IN_FILES: [&str; 1] = ["path"];
 const ON_JETSTREAM: [&str; 12] = [
@@ -54,6 +57,12 @@ pub(super) fn read<'a>(sections: &Sections<'a>, report: &mut Report) -> Outbox<'
     let Some(spot) = spot else { return outbox };
     let kind = spot.field("kind");
     let kind = if spot.has("kind") { de::read::<String>(&kind, report) } else { None };
+    if let Some(other) = kind.as_deref().filter(|kind| !KINDS.contains(kind)) {
+        let said = format!("{other:?} is not known here");
+        report.error(&spot.field("kind"), said, format!("one of: {}", KINDS.join(", ")));
+        outbox.wrong = true;
+        return outbox;
+    }
     let on_jetstream = kind.as_deref() == Some("jetstream");
     let (foreign, remedy): (&[&str], _) = if on_jetstream {
         (&IN_FILES, "leave it out: it is for `kind: embedded`")
