@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use super::{queue::Put, window::Known, writer::Writer};
-use crate::entry::Who;
-use crate::{Id, Millis, NotStored, Taken, log::frame, schedule::UNITS_MAX};
+use crate::{Id, Millis, NotStored, Taken, entry::Who, log::frame, schedule::UNITS_MAX};
 
 /// What a group adds, that nobody knows yet.
 #[derive(Debug, Default)]

@@ -9,8 +9,7 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{answers::Reply, gather::Awaited};
-use crate::entry::Who;
-use crate::{Id, Millis, NotStored, Taken, log::frame};
+use crate::{Id, Millis, NotStored, Taken, entry::Who, log::frame};
 
 /// How much may wait for the writer, in KiB. Who has more waits for room.
 const WAITING_KIB: usize = 64 << 10;

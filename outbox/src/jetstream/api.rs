@@ -396,7 +396,7 @@ impl From<Refused> for NotStored {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Away | Refused::Nobody(_) | Refused::Silent => Self::Away,
-            Refused::TooLarge => Self::TooLarge { limit: 0 },
+            Refused::TooLarge => Self::TooLarge { records: 1, limit: 0 },
             Refused::Said { err_code: 10_077, description, .. }
                 if description.contains("maximum") =>
             {
@@ -409,7 +409,7 @@ impl From<Refused> for NotStored {
             }
             Refused::Said { err_code: 10_002 | 10_023 | 10_028 | 10_047, .. } => Self::DiskFull,
             Refused::Said { err_code: 10_008 | 10_009, .. } => Self::Away,
-            Refused::Said { err_code: 10_054, .. } => Self::TooLarge { limit: 0 },
+            Refused::Said { err_code: 10_054, .. } => Self::TooLarge { records: 1, limit: 0 },
             other => Self::Broken(other.to_string().into()),
         }
     }

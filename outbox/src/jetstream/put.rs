@@ -73,7 +73,7 @@ impl Shared {
         for record in &records {
             let data = record.encode();
             if data.len() > limit {
-                return Err(NotStored::TooLarge { limit });
+                return Err(NotStored::TooLarge { records: 1, limit });
             }
             ready.push((self.place(record), data));
         }
@@ -99,7 +99,7 @@ impl Shared {
                 }
                 self.unsee(&known).await;
                 return Err(match NotStored::from(refused) {
-                    NotStored::TooLarge { .. } => NotStored::TooLarge { limit },
+                    NotStored::TooLarge { .. } => NotStored::TooLarge { records: 1, limit },
                     other => other,
                 });
             }
