@@ -36,6 +36,9 @@ pub(crate) trait Broker: Send + Sync + 'static {
     /// How many servers there are; never none.
     fn servers(&self) -> usize;
 
+    /// The URL of one of them.
+    fn at(&self, server: usize) -> String;
+
     /// Connects to one of them. Ends within the time that the upstream gives it.
     fn open(&self, server: usize) -> impl Future<Output = Result<Self::Session, Why>> + Send;
 }

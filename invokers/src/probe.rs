@@ -1,8 +1,10 @@
 //! Does an upstream answer? Connects as a lane would, with TLS and credentials, and calls nothing.
 
+use std::sync::Arc;
+
 use schemas::Fault;
 
-use crate::{Target, Tools, amqp, http, nats};
+use crate::{Target, Tools, amqp, http, link::Broker, nats};
 
 /// What came of connecting to one place of an upstream.
 #[derive(Debug)]
@@ -18,8 +20,28 @@ pub struct Probed {
 pub async fn probe(target: &Target, tools: &Tools) -> Vec<Probed> {
     match target {
         Target::Http(target) => http::probe(target, tools).await,
-        Target::Nats(target) => nats::probe(target, tools).await,
-        Target::Amqp(target) => amqp::probe(target, tools).await,
+        Target::Nats(target) => {
+            let (target, tools) = (Arc::clone(target), tools.clone());
+            servers(&nats::Servers { target, tools }).await
+        }
+        Target::Amqp(target) => {
+            let (target, tools) = (Arc::clone(target), tools.clone());
+            servers(&amqp::Servers { target, tools }).await
+        }
         Target::Embedded(_) => Vec::new(),
     }
+}
+
+/// Opens a session on each server, as a lane does: with TLS, the credential, and what a session of
+/// the kind needs beside.
+async fn servers(broker: &impl Broker) -> Vec<Probed> {
+    let mut all = Vec::new();
+    for server in 0..broker.servers() {
+        let outcome = match broker.open(server).await {
+            Ok(_) => Ok(()),
+            Err(why) => Err(why.fault()),
+        };
+        all.push(Probed { at: broker.at(server), outcome });
+    }
+    all
 }

@@ -13,7 +13,7 @@ use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use ingress::{OnJetstream, Table};
-use invokers::{Tools, nats};
+use invokers::{Target, Tools, nats};
 use schemas::{Body, units::Span};
 use serde::Deserialize;
 use tokio::{net::TcpStream, time::timeout};
@@ -62,7 +62,8 @@ pub(crate) async fn probe(table: &Table, tools: &Tools) -> Vec<Probed> {
         outcome,
     };
     // Each server first: these say best why one cannot be reached.
-    let mut all: Vec<Probed> = nats::probe(&kept.target, tools)
+    let target = Target::Nats(Arc::clone(&kept.target));
+    let mut all: Vec<Probed> = invokers::probe::probe(&target, tools)
         .await
         .into_iter()
         .map(|one| {

@@ -9,7 +9,6 @@
 mod channels;
 mod config;
 mod declare;
-mod probe;
 mod refusal;
 mod reply;
 mod session;
@@ -23,12 +22,9 @@ use schemas::{Ack, Call, Class, Fault, Guarantee, Invoker, Ran, Receipt, Reply};
 pub use self::{
     config::{Target, Written},
     declare::{Argument, Arguments, Binding, Declare, Exchange, Queue, QueueKind, Routing},
-    probe::probe,
 };
-use self::{
-    session::{Servers, Session},
-    wire::Outgoing,
-};
+pub(crate) use self::session::Servers;
+use self::{session::Session, wire::Outgoing};
 use crate::{Tools, link::Link};
 
 /// One core's connection.

@@ -67,9 +67,9 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// The servers of an upstream, and what is needed to connect to them.
 #[derive(Debug)]
-pub(super) struct Servers {
-    pub(super) target: Arc<Target>,
-    pub(super) tools: Tools,
+pub(crate) struct Servers {
+    pub(crate) target: Arc<Target>,
+    pub(crate) tools: Tools,
 }
 
 impl Broker for Servers {
@@ -81,6 +81,10 @@ impl Broker for Servers {
         self.target.servers.len()
     }
 
+    fn at(&self, server: usize) -> String {
+        self.target.servers[server].url()
+    }
+
     async fn open(&self, server: usize) -> Result<Session, Why> {
         Session::open(&self.target, &self.tools, &self.target.servers[server]).await
     }
@@ -88,7 +92,7 @@ impl Broker for Servers {
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     connection: Connection,
     line: watch::Receiver<Line>,
     publishing: Arc<Pool>,

@@ -8,7 +8,6 @@ mod auth;
 mod config;
 mod consume;
 mod follow;
-mod probe;
 mod refusal;
 mod reply;
 mod session;
@@ -23,16 +22,16 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use schemas::{Ack, Call, Class, Fault, Guarantee, Invoker, Receipt, Reply, template::is_token};
 
+pub(crate) use self::session::Servers;
 pub use self::{
     config::{JetStream, Target, Written},
     consume::{Consumer, consume},
     follow::{Following, follow},
-    probe::probe,
     standing::stand,
 };
 use self::{
     refusal::Refusal,
-    session::{Servers, Session},
+    session::Session,
     stream::{Storages, Stored},
 };
 use crate::{

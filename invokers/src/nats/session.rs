@@ -42,9 +42,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The servers of an upstream, and what is needed to connect to them.
 #[derive(Debug)]
-pub(super) struct Servers {
-    pub(super) target: Arc<Target>,
-    pub(super) tools: Tools,
+pub(crate) struct Servers {
+    pub(crate) target: Arc<Target>,
+    pub(crate) tools: Tools,
 }
 
 impl Broker for Servers {
@@ -56,6 +56,10 @@ impl Broker for Servers {
         self.target.servers.len()
     }
 
+    fn at(&self, server: usize) -> String {
+        self.target.servers[server].clone()
+    }
+
     async fn open(&self, server: usize) -> Result<Session, Why> {
         Session::open(&self.target, &self.tools, &self.target.servers[server]).await
     }
@@ -63,7 +67,7 @@ impl Broker for Servers {
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     client: Client,
     inbox: String,
     /// Whether fences come back: the user may publish to the inbox.

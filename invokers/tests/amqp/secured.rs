@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use invokers::amqp;
+use invokers::{Target, amqp, probe};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair,
@@ -118,10 +118,11 @@ ssl_cert_login_from = common_name
         let plain = format!("amqps://127.0.0.1:{}", rabbit.port());
         let fault = refused(lane(written(&plain, json!({"tls": trusted}))).call(call()).await);
         assert_eq!((fault.class, fault.ran), (Class::Unavailable, Ran::No), "{fault:?}");
-        let probed = amqp::probe(&target(with(trusted)), &tools()).await;
+        let probed = probe::probe(&Target::Amqp(target(with(trusted))), &tools()).await;
         assert!(probed[0].outcome.is_ok() && probed[0].at == url, "{probed:?}");
         let wrong = Secrets::tools(&[("P", "wrong")]);
-        let probed = amqp::probe(&target(written(&rabbit.url(), json!({}))), &wrong).await;
+        let at = Target::Amqp(target(written(&rabbit.url(), json!({}))));
+        let probed = probe::probe(&at, &wrong).await;
         assert_eq!(probed[0].outcome.as_ref().unwrap_err().class, Class::UpstreamAuth);
     });
 }
