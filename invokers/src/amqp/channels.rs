@@ -1,10 +1,9 @@
 //! The channels of a connection, kept for the next message.
 //!
-//! **A channel has one message under way.** What the broker says of a channel says it of that
-//! message then, and of no other: a return, a confirmation, the end of the channel because an
-//! exchange is not there. On a channel with several, the client library attaches a returned message
-//! to whichever confirmation comes next, and one message's missing exchange ends them all. Channels
-//! are cheap for the broker, and it works on several at once.
+//! **A channel of these has one message under way.** What the broker says of a channel says it of
+//! that message then, and of no other: a return, a confirmation, the end of the channel because an
+//! exchange is not there. Requests, the first messages to an exchange and large ones go this way,
+//! the others by a pipeline (`pipeline.rs`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +16,7 @@ use lapin::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
+    pipeline::Pipelines,
     refusal::Refusal,
     wire::{Outgoing, REPLY_TO, short},
 };
@@ -82,10 +82,9 @@ impl Pool {
         Self { idle: Mutex::default(), room: Arc::new(Semaphore::new(most)), replying }
     }
 
-    /// A channel, when one is free.
-    pub(super) async fn take(self: &Arc<Self>, connection: &Connection) -> Result<Slot, Refusal> {
-        let permit = Arc::clone(&self.room).acquire_owned().await.map_err(|_| Refusal::Down)?;
-        self.with(permit, connection).await
+    /// Room for one more under way, when there is some.
+    pub(super) async fn room(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.room).acquire_owned().await.map_err(|_| Refusal::Down)
     }
 
     /// A channel, if one is free.
@@ -97,7 +96,8 @@ impl Pool {
         self.with(permit, connection).await
     }
 
-    async fn with(
+    /// A channel for who has room.
+    pub(super) async fn with(
         self: &Arc<Self>,
         permit: OwnedSemaphorePermit,
         connection: &Connection,
@@ -145,7 +145,7 @@ impl Slot {
     /// Publishes, and returns when the broker has said what has become of it. Not to be dropped in
     /// between: the next message on the channel would be told what is said of this one.
     pub(super) async fn publish(&self, outgoing: Outgoing) -> Result<(), Refusal> {
-        let Outgoing { exchange, key, properties, data } = outgoing;
+        let Outgoing { exchange, key, properties, data, .. } = outgoing;
         let channel = &self.opened.channel;
         if !channel.status().connected() {
             return Err(Refusal::Down);
@@ -178,6 +178,15 @@ impl Slot {
         let Self { opened, pool, _permit } = self;
         if opened.channel.status().connected() {
             pool.lock().push(opened);
+        }
+    }
+
+    /// Makes a pipeline of the channel, which has shown that the exchange is there, unless the
+    /// exchange has one or had one.
+    pub(super) fn pipe(self, exchange: &str, pipelines: &Pipelines) {
+        match self.opened.channel.status().connected() && pipelines.wants(exchange) {
+            true => pipelines.adopt(exchange, self.opened.channel),
+            false => self.give_back(),
         }
     }
 }

@@ -1,14 +1,15 @@
 //! AMQP 0.9.1, as RabbitMQ speaks it.
 //!
-//! A lane owns one connection (`../link.rs`, `session.rs`). A call becomes a message
-//! (`wire.rs`) and is published on a channel of its own (`channels.rs`), always `mandatory` and
-//! with a confirmation: a 202 says that the broker has taken it into a queue. `ack: replied` waits
-//! for a reply on the channel (direct reply-to). docs/amqp.md tells users what each of these
-//! promises.
+//! A lane owns one connection (`../link.rs`, `session.rs`). A call becomes a message (`wire.rs`) and
+//! is published beside others on its exchange's channel (`pipeline.rs`) or on a channel of its own
+//! (`channels.rs`), always `mandatory` and with a confirmation: a 202 says that the broker has taken
+//! it into a queue. `ack: replied` waits for a reply on the channel (direct reply-to). docs/amqp.md
+//! tells users what each of these promises.
 
 mod channels;
 mod config;
 mod declare;
+mod pipeline;
 mod refusal;
 mod reply;
 mod session;
@@ -19,11 +20,11 @@ use std::{cell::OnceCell, sync::Arc};
 use futures_util::future::LocalBoxFuture;
 use schemas::{Ack, Call, Class, Fault, Guarantee, Invoker, Ran, Receipt, Reply};
 
+pub(crate) use self::session::Servers;
 pub use self::{
     config::{Target, Written},
     declare::{Argument, Arguments, Binding, Declare, Exchange, Queue, QueueKind, Routing},
 };
-pub(crate) use self::session::Servers;
 use self::{session::Session, wire::Outgoing};
 use crate::{Tools, link::Link};
 

@@ -33,6 +33,8 @@ pub(super) enum Refusal {
     TooLarge,
     /// A queue did not take the message.
     Nacked,
+    /// The broker closed the channel because of this message or of one that was under way beside it.
+    Beside,
     /// Too many wait for their replies.
     Busy,
     /// The broker closed the channel for another reason.
@@ -53,6 +55,14 @@ impl Refusal {
             }
             AMQPErrorKind::Soft(_) => Self::Odd,
             AMQPErrorKind::Hard(_) => Self::Lost,
+        }
+    }
+
+    /// What is known of one of several messages that were under way on the channel.
+    pub(super) fn among_others(self) -> Self {
+        match self {
+            Self::Lost => Self::Lost,
+            _ => Self::Beside,
         }
     }
 
@@ -103,6 +113,13 @@ impl Refusal {
                 "a queue of the AMQP broker did not take the message: it is full, or it failed",
             )
             .code("nacked")
+            .maybe()
+            .after(AGAIN),
+            Self::Beside => Fault::new(
+                Class::Unavailable,
+                "the AMQP broker closed the channel before it confirmed the message; it was of this \
+                 message or of one beside it that the broker could make nothing",
+            )
             .maybe()
             .after(AGAIN),
             Self::Busy => Fault::new(

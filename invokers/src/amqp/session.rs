@@ -17,10 +17,7 @@ use std::{
     io,
     net::{Shutdown, TcpStream},
     os::fd::AsFd as _,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -35,13 +32,14 @@ use lapin::{
 };
 use schemas::{Class, Revealed};
 use tokio::{
-    sync::{oneshot, watch},
+    sync::{OwnedSemaphorePermit, oneshot, watch},
     task::AbortHandle,
 };
 
 use super::{
     channels::{Pool, Slot},
     config::{Credential, Server, Target},
+    pipeline::Pipelines,
     refusal::{self, Refusal},
     wire::{Outgoing, short},
 };
@@ -59,8 +57,8 @@ const PUBLISHING_MAX: usize = 256;
 /// How many requests may wait for their replies on one connection; more are refused.
 const WAITING_MAX: usize = 1024;
 
-/// The channels of both, and one to declare on.
-const CHANNELS_MAX: u16 = 1281;
+/// The channels of both, those of the pipelines, and one to declare on.
+const CHANNELS_MAX: u16 = 1345;
 
 /// How often the library's own view of the connection is looked at, beside the events that it tells.
 const LOOK: Duration = Duration::from_millis(250);
@@ -97,7 +95,7 @@ pub(crate) struct Session {
     line: watch::Receiver<Line>,
     publishing: Arc<Pool>,
     asking: Arc<Pool>,
-    numbers: AtomicU64,
+    pipelines: Arc<Pipelines>,
     socket: Arc<OnceLock<TcpStream>>,
     watching: AbortHandle,
 }
@@ -161,20 +159,39 @@ impl Session {
     /// Publishes, and returns when the broker has confirmed the message.
     pub(super) async fn publish(&self, outgoing: Outgoing) -> Result<(), Refusal> {
         self.ready()?;
-        let slot = self.meanwhile(self.publishing.take(&self.connection)).await??;
+        let room = self.meanwhile(self.publishing.room()).await??;
         self.ready()?;
-        // A task of its own, as the channel is busy until the broker has answered, though the caller
-        // may have left by then.
-        let published = tokio::spawn(async move {
-            let outcome = slot.publish(outgoing).await;
-            slot.give_back();
-            outcome
-        });
-        match self.meanwhile(published).await {
+        let told = match self.pipelines.hand(outgoing, room) {
+            Ok(told) => told,
+            Err((outgoing, room)) => self.alone(outgoing, room).await?,
+        };
+        match self.meanwhile(told).await {
             Ok(outcome) => outcome.unwrap_or(Err(Refusal::Lost)),
             Err(Refusal::Blocked) => Err(Refusal::BlockedMeanwhile),
             Err(_) => Err(Refusal::Lost),
         }
+    }
+
+    /// Publishes on a channel on which nothing else is under way.
+    async fn alone(
+        &self,
+        outgoing: Outgoing,
+        room: OwnedSemaphorePermit,
+    ) -> Result<oneshot::Receiver<Result<(), Refusal>>, Refusal> {
+        let slot = self.meanwhile(self.publishing.with(room, &self.connection)).await??;
+        self.ready()?;
+        let (tell, told) = oneshot::channel();
+        let pipelines = Arc::clone(&self.pipelines);
+        // A task of its own, as the channel is busy until the broker has answered, though the caller
+        // may have left by then.
+        drop(tokio::spawn(async move {
+            let exchange = outgoing.exchange.clone();
+            let outcome = slot.publish(outgoing).await;
+            slot.pipe(exchange.as_str(), &pipelines);
+            // The caller may have left.
+            tell.send(outcome).unwrap_or_default();
+        }));
+        Ok(told)
     }
 
     /// Publishes, and returns what is replied.
@@ -186,11 +203,10 @@ impl Session {
         self.ready()?;
         let slot = self.meanwhile(self.asking.try_take(&self.connection)).await??;
         self.ready()?;
-        let correlation = self.numbers.fetch_add(1, Ordering::Relaxed).to_string();
         let within = deadline.saturating_duration_since(Instant::now());
-        outgoing.asking(&correlation, within.as_millis());
+        outgoing.asking(within.as_millis());
         let (tell, told) = oneshot::channel();
-        drop(tokio::spawn(ask(slot, outgoing, correlation, tell)));
+        drop(tokio::spawn(ask(slot, outgoing, tell)));
         // A broker that takes nothing from the gateway may still hand it a reply.
         tokio::select! {
             biased;
@@ -255,13 +271,8 @@ fn cut(socket: &OnceLock<TcpStream>) {
 
 /// Publishes a request and waits for the reply, until the caller leaves. The channel is used again
 /// only when the broker has confirmed the request.
-async fn ask(
-    slot: Slot,
-    outgoing: Outgoing,
-    correlation: String,
-    mut tell: oneshot::Sender<Result<Delivery, Refusal>>,
-) {
-    let mut reply = slot.replies().expect(correlation);
+async fn ask(slot: Slot, outgoing: Outgoing, mut tell: oneshot::Sender<Result<Delivery, Refusal>>) {
+    let mut reply = slot.replies().expect(outgoing.number.to_string());
     let outcome = slot.publish(outgoing).await;
     let outcome = match outcome {
         Ok(()) => tokio::select! {
@@ -342,7 +353,7 @@ async fn connect(
         line,
         publishing: Arc::new(Pool::new(PUBLISHING_MAX, false)),
         asking: Arc::new(Pool::new(WAITING_MAX, true)),
-        numbers: AtomicU64::new(1),
+        pipelines: Arc::new(Pipelines::new(PUBLISHING_MAX)),
         socket: Arc::clone(socket),
         watching,
     };

@@ -1,5 +1,7 @@
 //! A call as an AMQP 0.9.1 message: where it goes, its properties and headers, and its data.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use lapin::{
@@ -15,6 +17,9 @@ use crate::message::{self, Message};
 /// takes less refuses what is over by itself.
 const MESSAGE_MAX: usize = 128 * 1024 * 1024;
 
+/// The number of the next message.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
 /// The delivery mode of a message that a durable queue writes to its disk.
 const PERSISTENT: u8 = 2;
 
@@ -28,6 +33,8 @@ pub(super) struct Outgoing {
     pub(super) key: ShortString,
     pub(super) properties: BasicProperties,
     pub(super) data: Bytes,
+    /// No other message of this program has it. It is the `correlation-id`.
+    pub(super) number: u64,
 }
 
 impl Outgoing {
@@ -80,7 +87,10 @@ impl Outgoing {
                 "the headers of the message do not fit into one frame of the AMQP broker",
             ));
         }
-        Ok(Self { exchange, key, properties: properties.with_headers(table.fields), data })
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let properties =
+            properties.with_headers(table.fields).with_correlation_id(short(&number.to_string()));
+        Ok(Self { exchange, key, properties, data, number })
     }
 
     /// The exchange and the key, for people.
@@ -89,11 +99,10 @@ impl Outgoing {
     }
 
     /// Asks for a reply on the channel that this is published on.
-    pub(super) fn asking(&mut self, correlation: &str, within_ms: u128) {
+    pub(super) fn asking(&mut self, within_ms: u128) {
         let properties = std::mem::take(&mut self.properties);
         self.properties = properties
             .with_reply_to(short(REPLY_TO))
-            .with_correlation_id(short(correlation))
             .with_expiration(short(&within_ms.max(1).to_string()));
     }
 }

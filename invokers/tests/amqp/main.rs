@@ -10,6 +10,7 @@ mod support;
 
 mod declare;
 mod loss;
+mod pipeline;
 mod publish;
 mod request;
 mod secured;

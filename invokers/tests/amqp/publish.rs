@@ -133,6 +133,29 @@ fn a_full_queue_that_refuses_is_a_nack_and_may_be_tried_again_later() {
 }
 
 #[test]
+fn a_nack_is_maybe_because_another_queue_may_have_the_message() {
+    on_core(async {
+        let client = Client::connect(shared()).await;
+        let arguments = [
+            ("x-max-length", AMQPValue::LongLongInt(1)),
+            ("x-overflow", AMQPValue::LongString("reject-publish".into())),
+        ];
+        let (full, takes) = (client.queue_with(&arguments).await, client.queue().await);
+        let exchange = client.exchange().await;
+        client.bind(&exchange, "k", &full).await;
+        client.bind(&exchange, "k", &takes).await;
+        let lane = plain_lane(&shared().url());
+        let address = format!("{exchange}/k");
+        let outcomes = all(&lane, (0..200).map(|n| publish(&address, n.to_string()))).await;
+        let nacked = outcomes.into_iter().filter_map(Result::err).map(|fault| {
+            assert_eq!((fault.name(), fault.ran), ("nacked", Ran::Maybe), "{fault:?}");
+        });
+        assert!(nacked.count() > 100);
+        assert_eq!(client.numbers(&takes).await.len(), 200);
+    });
+}
+
+#[test]
 fn what_is_larger_than_the_broker_takes_is_refused_and_leaves_the_connection() {
     on_core(async {
         let client = Client::connect(shared()).await;

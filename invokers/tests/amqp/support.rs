@@ -11,9 +11,12 @@ use std::{
 
 use invokers::{Tools, amqp};
 use lapin::{
-    Channel, Connection, ConnectionProperties,
+    Channel, Connection, ConnectionProperties, ExchangeKind,
     message::BasicGetMessage,
-    options::{BasicGetOptions, QueueDeclareOptions, QueueDeleteOptions},
+    options::{
+        BasicGetOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions,
+        QueueDeclareOptions, QueueDeleteOptions,
+    },
     types::{AMQPValue, FieldTable},
 };
 use schemas::{Fault, Reply};
@@ -82,6 +85,40 @@ impl Client {
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         self.channel.queue_declare(name.as_str().into(), durable, table).await.unwrap();
         name
+    }
+
+    /// A topic exchange with a name of its own, with nothing bound to it.
+    pub(crate) async fn exchange(&self) -> String {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("e{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        self.delete_exchange(&name).await;
+        let (options, table) = (ExchangeDeclareOptions::default(), FieldTable::default());
+        let made = self.channel.exchange_declare(
+            name.as_str().into(),
+            ExchangeKind::Topic,
+            options,
+            table,
+        );
+        made.await.unwrap();
+        name
+    }
+
+    pub(crate) async fn delete_exchange(&self, name: &str) {
+        let options = ExchangeDeleteOptions::default();
+        self.channel.exchange_delete(name.into(), options).await.unwrap();
+    }
+
+    /// Has a queue get what is published to an exchange with this key.
+    pub(crate) async fn bind(&self, exchange: &str, key: &str, queue: &str) {
+        let (options, table) = (QueueBindOptions::default(), FieldTable::default());
+        let bound =
+            self.channel.queue_bind(queue.into(), exchange.into(), key.into(), options, table);
+        bound.await.unwrap();
+    }
+
+    pub(crate) async fn unbind(&self, exchange: &str, key: &str, queue: &str) {
+        let table = FieldTable::default();
+        self.channel.queue_unbind(queue.into(), exchange.into(), key.into(), table).await.unwrap();
     }
 
     /// The next message of a queue, taken out of it.
