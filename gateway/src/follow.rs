@@ -6,7 +6,7 @@ use admin::topics::{Arrived, Followed, Told};
 use futures_util::{StreamExt as _, stream};
 use ingress::Upstream;
 use invokers::{
-    Target, Tools,
+    Target, Tools, amqp,
     embedded::{Heard, NotFollowed},
     message::Message,
     nats,
@@ -51,27 +51,28 @@ pub(crate) async fn follow(
                 .await
                 .map_err(|_| Fault::new(Class::Timeout, "the NATS server took too long"))??;
             let heard = stream::unfold(following, async |mut following| {
-                let told = following.next().await?;
-                Some((
-                    told.map(|(topic, message)| Told::Arrived(arrived(topic, message))),
-                    following,
-                ))
+                Some((following.next().await?.map(told), following))
             });
             Ok(heard.boxed())
         }
-        Target::Amqp(_) => Err(Fault::new(
-            Class::BadRequest,
-            format!(
-                "`{}` is an amqp upstream: a queue hands each message to one reader, and listening \
-                 would take it from yours; bind a queue of your own and read that",
-                upstream.name
-            ),
-        )),
+        Target::Amqp(target) => {
+            let following = timeout(WITHIN, amqp::follow(target, &tools, &topic))
+                .await
+                .map_err(|_| Fault::new(Class::Timeout, "the AMQP broker took too long"))??;
+            let heard = stream::unfold(following, async |mut following| {
+                Some((following.next().await?.map(told), following))
+            });
+            Ok(heard.boxed())
+        }
         Target::Http(_) => Err(Fault::new(
             Class::BadRequest,
             format!("`{}` is an http upstream, which has no topics to listen to", upstream.name),
         )),
     }
+}
+
+fn told((topic, message): (String, Message)) -> Told {
+    Told::Arrived(arrived(topic, message))
 }
 
 fn arrived(topic: String, message: Message) -> Arrived {

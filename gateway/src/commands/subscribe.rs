@@ -35,7 +35,8 @@ Examples:
   gusset subscribe bus/hello -c gateway.yaml        straight from the NATS server of a file
   gusset subscribe bus/hello -o json | jq .event.id
 
-* stands for one token of a topic, > at the end for all that follow. Only what arrives from now on
+* stands for one token of a topic, > at the end for all that follow; of an AMQP exchange # stands
+for any words of a key, as in 'rabbit/orders/#'. Only what arrives from now on
 is seen: nothing is taken away from anybody else.";
 
 /// How long the gateway may take to start listening.

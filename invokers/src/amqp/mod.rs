@@ -9,6 +9,7 @@
 mod channels;
 mod config;
 mod declare;
+mod follow;
 mod pipeline;
 mod refusal;
 mod reply;
@@ -24,6 +25,7 @@ pub(crate) use self::session::Servers;
 pub use self::{
     config::{Target, Written},
     declare::{Argument, Arguments, Binding, Declare, Exchange, Queue, QueueKind, Routing},
+    follow::{Following, follow},
 };
 use self::{session::Session, wire::Outgoing};
 use crate::{Tools, link::Link};

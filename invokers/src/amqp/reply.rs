@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use lapin::{
+    BasicProperties,
     message::Delivery,
     types::{AMQPValue, FieldTable},
 };
@@ -15,11 +16,14 @@ const ATTRIBUTE: [&str; 3] = ["ce-", "cloudevents_", "cloudevents:"];
 
 /// Makes the answer of a reply.
 pub(super) fn read(reply: Delivery) -> Result<Reply, Fault> {
-    let kind = reply.properties.content_type().as_ref();
-    let mut headers: Vec<(String, String)> =
-        kind.map(|kind| ("content-type".to_owned(), kind.to_string())).into_iter().collect();
-    headers.extend(pairs(reply.properties.headers().as_ref()));
-    answer::of(&headers, Bytes::from(reply.data), None)
+    answer::of(&headers(&reply.properties), Bytes::from(reply.data), None)
+}
+
+/// The headers of a message, its content type among them, as HTTP has them.
+pub(super) fn headers(properties: &BasicProperties) -> Vec<(String, String)> {
+    let kind = properties.content_type().as_ref();
+    let kind = kind.map(|kind| ("content-type".to_owned(), kind.to_string()));
+    kind.into_iter().chain(pairs(properties.headers().as_ref())).collect()
 }
 
 /// The headers that are texts, numbers or truths, attributes as HTTP has them.
@@ -56,7 +60,6 @@ fn text(value: &AMQPValue) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use lapin::BasicProperties;
     use schemas::Ran;
 
     use super::*;

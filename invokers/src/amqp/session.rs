@@ -23,7 +23,7 @@ use std::{
 
 use futures_util::StreamExt as _;
 use lapin::{
-    AsyncTcpStream, Connection, ConnectionProperties, ConnectionStatus, Event,
+    AsyncTcpStream, Channel, Connection, ConnectionProperties, ConnectionStatus, Event,
     auth::AuthProvider,
     message::Delivery,
     tcp::{AMQPUriTcpExt as _, RustlsConnector},
@@ -149,6 +149,11 @@ impl Session {
                 Err(Why::new(Class::Unavailable, "connecting to the AMQP broker took too long"))
             }
         }
+    }
+
+    /// A channel to listen on.
+    pub(super) async fn channel(&self) -> lapin::Result<Channel> {
+        self.connection.create_channel().await
     }
 
     /// The largest frame that both sides take.

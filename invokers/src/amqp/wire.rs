@@ -143,7 +143,7 @@ pub(super) fn short(text: &str) -> ShortString {
     ShortString::try_new(text).unwrap_or_default()
 }
 
-fn no_address() -> Fault {
+pub(super) fn no_address() -> Fault {
     Fault::new(
         Class::BadRequest,
         "this is not an exchange and a key of at most 255 bytes each; write exchange/key, or /queue \

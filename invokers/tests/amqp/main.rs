@@ -9,6 +9,7 @@ mod rabbit;
 mod support;
 
 mod declare;
+mod follow;
 mod loss;
 mod pipeline;
 mod publish;
