@@ -168,11 +168,17 @@ async fn keep(channel: Channel, mut handed: mpsc::Receiver<Handed>) {
                 collect(&mut under_way, |said| ledger.enter(said));
                 ledger.settle(under_way.is_empty());
             }
-            Some(Handed { outgoing, room, tell }) = handed.recv() => {
-                let waiting = Waiting { tell, _room: room };
-                match channel.status().connected() {
-                    true => under_way.push(publish(&channel, outgoing, waiting)),
-                    false => waiting.told(Err(Refusal::Down)),
+            Some(first) = handed.recv() => {
+                // What other callers are about to hand in goes to the broker in the same write.
+                tokio::task::yield_now().await;
+                let mut next = Some(first);
+                while let Some(Handed { outgoing, room, tell }) = next {
+                    let waiting = Waiting { tell, _room: room };
+                    match channel.status().connected() {
+                        true => under_way.push(publish(&channel, outgoing, waiting)),
+                        false => waiting.told(Err(Refusal::Down)),
+                    }
+                    next = handed.try_recv().ok();
                 }
             }
             else => break,
