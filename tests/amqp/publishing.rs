@@ -3,7 +3,10 @@
 use serde_json::json;
 
 use super::{Client, gateway, header};
-use crate::support::rabbit::{MESSAGE_MAX, shared};
+use crate::support::{
+    rabbit::{MESSAGE_MAX, shared},
+    shell::gusset_run,
+};
 
 #[test]
 fn a_plain_request_is_published_as_an_event_with_what_it_was() {
@@ -146,4 +149,16 @@ fn a_message_over_the_brokers_limit_is_413_and_is_not_sent() {
     let problem = gateway.post("/in", &[], "x".repeat(MESSAGE_MAX + 1)).problem(413, "too_large");
     assert_eq!(problem["ran"], "no");
     assert_eq!(gateway.post("/in", &[], "x").status, 202, "the connection was lost over it");
+}
+
+#[test]
+fn a_queue_is_not_listened_to_and_the_refusal_says_what_to_write() {
+    let gateway = gateway(
+        shared(),
+        "queues: [{ name: g-work }]",
+        "  - { name: all, match: { path: /in }, to: rabbit//g-work }\n",
+    );
+    let admin = format!("http://{}", gateway.admin());
+    let ran = gusset_run(&["subscribe", "rabbit//g-work", "-n", "1", "--admin", &admin]).ends(1);
+    assert!(ran.err.contains("rabbit/exchange/key"), "{}", ran.err);
 }
