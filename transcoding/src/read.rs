@@ -1,0 +1,685 @@
+//! JSON to a message: one pass over the text that writes wire bytes, driven by the plan.
+
+use std::borrow::Cow;
+
+use crate::json::{Fault, Json, Result, fault_at};
+use crate::options::{Limits, Options, Unknown};
+use crate::plan::{Field, Form, Kind, Message, MessageId, Plans, Shape};
+use crate::violation::{Place, Violation};
+use crate::wire::{begin, end, put_bits, put_bytes, put_varint};
+use crate::{base64, bundled, scalar, well_known};
+
+/// Appends the message that a text says.
+pub(crate) fn message(
+    plans: &Plans,
+    id: MessageId,
+    text: &[u8],
+    options: &Options,
+    out: &mut Vec<u8>,
+) -> std::result::Result<(), Violation> {
+    whole(plans, text, options, out, |reader| reader.message(id))
+}
+
+/// Appends a message of which the text says one field.
+pub(crate) fn field(
+    plans: &Plans,
+    id: MessageId,
+    at: usize,
+    text: &[u8],
+    options: &Options,
+    out: &mut Vec<u8>,
+) -> std::result::Result<(), Violation> {
+    let field = &plans.messages[id].fields[at];
+    whole(plans, text, options, out, |reader| {
+        reader.field(field).map_err(|fault| within(fault, || member(field)))
+    })
+}
+
+fn whole<'a>(
+    plans: &'a Plans,
+    text: &'a [u8],
+    options: &Options,
+    out: &'a mut Vec<u8>,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<()>,
+) -> std::result::Result<(), Violation> {
+    let checked = std::str::from_utf8(text).map_err(|cause| {
+        let fault = fault_at(cause.valid_up_to(), "the text is not UTF-8");
+        violation(text, &fault)
+    })?;
+    let mut reader = Reader {
+        plans,
+        json: Json::new(checked),
+        out,
+        depth: options.limits.depth,
+        // Each Any may have to be looked through for its type, at every depth.
+        look_ahead: text.len().saturating_mul(8),
+        unknown: options.unknown,
+        limits: options.limits,
+    };
+    let read = read(&mut reader).and_then(|()| reader.json.end());
+    read.map_err(|fault| violation(text, &fault))
+}
+
+/// Tells a fault by line and column.
+#[cold]
+fn violation(text: &[u8], fault: &Fault) -> Violation {
+    let before = &text[..fault.at.min(text.len())];
+    let line = memchr::memchr_iter(b'\n', before).count() + 1;
+    let start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
+    let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
+    let field = fault.path.iter().rev().map(String::as_str).collect::<String>();
+    Violation {
+        place: Place::Body { line, column },
+        field: field.strip_prefix('.').unwrap_or(&field).to_owned(),
+        problem: fault.problem.to_string(),
+    }
+}
+
+fn member(field: &Field) -> String {
+    format!(".{}", field.json_name)
+}
+
+/// Says in which field a fault is.
+#[cold]
+fn within(mut fault: Box<Fault>, step: impl FnOnce() -> String) -> Box<Fault> {
+    fault.path.push(step());
+    fault
+}
+
+struct Reader<'a> {
+    plans: &'a Plans,
+    json: Json<'a>,
+    out: &'a mut Vec<u8>,
+    /// How much deeper objects and arrays may nest.
+    depth: usize,
+    /// How many bytes may still be looked through for the type of an Any.
+    look_ahead: usize,
+    unknown: Unknown,
+    limits: Limits,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads a message in the form that its type has in JSON.
+    fn message(&mut self, id: MessageId) -> Result<()> {
+        let message = &self.plans.messages[id];
+        self.json.peek();
+        let start = self.json.at();
+        match message.form {
+            Form::Fields | Form::Empty => self.members(message, None),
+            Form::Wrapper => self.singular(&message.fields[0]),
+            Form::Timestamp => {
+                let text = self.json.string()?;
+                let time =
+                    well_known::timestamp(&text).map_err(|problem| fault_at(start, problem))?;
+                time.put(self.out);
+                Ok(())
+            }
+            Form::Duration => {
+                let text = self.json.string()?;
+                let time =
+                    well_known::duration(&text).map_err(|problem| fault_at(start, problem))?;
+                time.put(self.out);
+                Ok(())
+            }
+            Form::FieldMask => {
+                let text = self.json.string()?;
+                let paths =
+                    well_known::field_mask(&text).map_err(|problem| fault_at(start, problem))?;
+                for path in paths {
+                    self.out.push(0x0a);
+                    put_bytes(self.out, path.as_bytes());
+                }
+                Ok(())
+            }
+            Form::Struct => self.structure(),
+            Form::ListValue => self.list_value(),
+            Form::Value => self.value(),
+            Form::Any => self.any(),
+        }
+    }
+
+    /// Reads an object with a member for each field; the one named `besides` is not a field.
+    fn members(&mut self, message: &'a Message, besides: Option<&str>) -> Result<()> {
+        self.open(b'{', "is not an object")?;
+        let mut seen = Seen::new(message);
+        let mut hint = 0;
+        if !self.json.take(b'}') {
+            loop {
+                self.json.peek();
+                let at = self.json.at();
+                let name = self.name()?;
+                match message.find(name.as_bytes(), hint) {
+                    Some(found) => {
+                        hint = found + 1;
+                        let field = &message.fields[found];
+                        self.member(message, field, found, at, &mut seen)
+                            .map_err(|fault| within(fault, || member(field)))?;
+                    }
+                    None if besides == Some(&*name) || self.unknown == Unknown::Ignore => {
+                        self.json.skip(self.depth)?;
+                    }
+                    None => {
+                        let problem = format!("has no field `{name}`");
+                        return Err(fault_at(at, problem));
+                    }
+                }
+                if !self.json.next(b'}')? {
+                    break;
+                }
+            }
+        }
+        self.close()
+    }
+
+    fn member(
+        &mut self,
+        message: &Message,
+        field: &'a Field,
+        found: usize,
+        at: usize,
+        seen: &mut Seen,
+    ) -> Result<()> {
+        if !seen.first(found) {
+            return Err(fault_at(at, "is there twice"));
+        }
+        if self.json.peek() == b'n' && !(field.shape == Shape::One && self.takes_null(field.kind)) {
+            return self.json.word("null");
+        }
+        if let Some(oneof) = field.oneof
+            && !seen.first(message.fields.len() + oneof)
+        {
+            let name = &message.oneofs[oneof];
+            let problem = format!("is of the oneof `{name}`, of which another field is set");
+            return Err(fault_at(at, problem));
+        }
+        self.field(field)
+    }
+
+    /// Reads a field's value, with its tags.
+    fn field(&mut self, field: &'a Field) -> Result<()> {
+        self.json.peek();
+        match field.shape {
+            Shape::One => self.singular(field),
+            Shape::Many { packed } => self.list(field, packed),
+            Shape::Map => self.map(field),
+        }?;
+        // Each list and string ends here or in a message that does, so that no more is kept than
+        // the limit and what one value of the text can hold.
+        if self.out.len() > self.limits.message_bytes {
+            return Err(self.too_large());
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn too_large(&self) -> Box<Fault> {
+        self.json.fault(format!("the message has more than {} bytes", self.limits.message_bytes))
+    }
+
+    /// Reads one value; without presence, a default is left out.
+    fn singular(&mut self, field: &'a Field) -> Result<()> {
+        let start = self.out.len();
+        put_varint(self.out, field.tag().into());
+        let set = self.element(field)?;
+        if set == Set::Nothing || (set == Set::Default && !field.presence) {
+            self.out.truncate(start);
+        }
+        Ok(())
+    }
+
+    /// Reads one value after its tag.
+    #[inline]
+    fn element(&mut self, field: &'a Field) -> Result<Set> {
+        match field.kind {
+            Kind::String => {
+                let text = self.json.string()?;
+                put_bytes(self.out, text.as_bytes());
+                Ok(Set::new(!text.is_empty()))
+            }
+            Kind::Bytes => {
+                self.json.peek();
+                let start = self.json.at();
+                let text = self.json.string()?;
+                let Some(bytes) = base64::decode(text.as_bytes()) else {
+                    return Err(fault_at(start, "is not base64"));
+                };
+                put_bytes(self.out, &bytes);
+                Ok(Set::new(!bytes.is_empty()))
+            }
+            Kind::Message(id) => {
+                let start = begin(self.out);
+                self.message(id)?;
+                end(self.out, start);
+                Ok(Set::Value)
+            }
+            Kind::Group(id) => {
+                self.message(id)?;
+                put_varint(self.out, (field.number << 3 | 4).into());
+                Ok(Set::Value)
+            }
+            kind => {
+                let Some(bits) = self.bits(kind)? else { return Ok(Set::Nothing) };
+                put_bits(self.out, kind, bits);
+                Ok(Set::new(bits != 0))
+            }
+        }
+    }
+
+    /// Reads a scalar that is neither a string nor bytes; none is an enum value that is ignored.
+    fn bits(&mut self, kind: Kind) -> Result<Option<u64>> {
+        let first = self.json.peek();
+        let start = self.json.at();
+        match (kind, first) {
+            (Kind::Bool, b't') => self.json.word("true").map(|()| Some(1)),
+            (Kind::Bool, b'f') => self.json.word("false").map(|()| Some(0)),
+            (Kind::Bool, _) => Err(self.json.unexpected("is neither `true` nor `false`")),
+            (Kind::Enum(id), b'"') => {
+                let name = self.json.string()?;
+                match scalar::enum_bits(&self.plans.enums[id], &name) {
+                    Some(bits) => Ok(Some(bits)),
+                    None if self.unknown == Unknown::Ignore => Ok(None),
+                    None => Err(fault_at(start, format!("has no value `{name}`"))),
+                }
+            }
+            (Kind::Enum(id), b'n') if self.plans.enums[id].null => {
+                self.json.word("null").map(|()| Some(0))
+            }
+            (_, b'"') => {
+                let text = self.json.string()?;
+                let bits = scalar::number(kind, &text, true);
+                bits.map(Some).map_err(|problem| fault_at(start, problem))
+            }
+            (_, b'-' | b'0'..=b'9') => {
+                let text = self.json.number();
+                let bits = scalar::number(kind, text, false);
+                bits.map(Some).map_err(|problem| fault_at(start, problem))
+            }
+            (Kind::Enum(_), _) => Err(self.json.unexpected("is neither a name nor a number")),
+            _ => Err(self.json.unexpected("is not a number")),
+        }
+    }
+
+    fn list(&mut self, field: &'a Field, packed: bool) -> Result<()> {
+        self.open(b'[', "is not an array")?;
+        if self.json.take(b']') {
+            return self.close();
+        }
+        let before = self.out.len();
+        let packed = packed.then(|| {
+            put_varint(self.out, u64::from(field.number << 3 | 2));
+            begin(self.out)
+        });
+        let mut index = 0_usize;
+        loop {
+            self.listed(field, packed.is_some())
+                .map_err(|fault| within(fault, || format!("[{index}]")))?;
+            index += 1;
+            if self.out.len() > self.limits.message_bytes {
+                return Err(self.too_large());
+            }
+            if !self.json.next(b']')? {
+                break;
+            }
+        }
+        if let Some(start) = packed {
+            if start == self.out.len() {
+                // Every element was ignored.
+                self.out.truncate(before);
+            } else {
+                end(self.out, start);
+            }
+        }
+        self.close()
+    }
+
+    fn listed(&mut self, field: &'a Field, packed: bool) -> Result<()> {
+        if self.json.peek() == b'n' && !self.takes_null(field.kind) {
+            return Err(self.json.fault("is null, which no element of a list can be"));
+        }
+        if packed {
+            self.element(field)?;
+            return Ok(());
+        }
+        let start = self.out.len();
+        put_varint(self.out, field.tag().into());
+        if self.element(field)? == Set::Nothing {
+            self.out.truncate(start);
+        }
+        Ok(())
+    }
+
+    fn map(&mut self, field: &'a Field) -> Result<()> {
+        let Kind::Message(entry) = field.kind else {
+            return Err(self.json.fault("is a map of a kind that there is not"));
+        };
+        let [key, value] = &*self.plans.messages[entry].fields else {
+            return Err(self.json.fault("is a map of a kind that there is not"));
+        };
+        self.open(b'{', "is not an object")?;
+        if self.json.take(b'}') {
+            return self.close();
+        }
+        loop {
+            self.json.peek();
+            let at = self.json.at();
+            let name = self.name()?;
+            let start = self.out.len();
+            put_varint(self.out, field.tag().into());
+            let entry = begin(self.out);
+            let set = self
+                .entry_key(key, &name, at)
+                .and_then(|()| self.entry_value(value))
+                .map_err(|fault| within(fault, || format!("[{name:?}]")))?;
+            end(self.out, entry);
+            if set == Set::Nothing {
+                self.out.truncate(start);
+            }
+            if self.out.len() > self.limits.message_bytes {
+                return Err(self.too_large());
+            }
+            if !self.json.next(b'}')? {
+                return self.close();
+            }
+        }
+    }
+
+    fn entry_key(&mut self, key: &Field, name: &str, at: usize) -> Result<()> {
+        put_varint(self.out, key.tag().into());
+        let bits = match key.kind {
+            Kind::String => {
+                put_bytes(self.out, name.as_bytes());
+                return Ok(());
+            }
+            Kind::Bool => match name {
+                "true" => 1,
+                "false" => 0,
+                _ => return Err(fault_at(at, "has a key that is neither `true` nor `false`")),
+            },
+            kind => scalar::number(kind, name, true)
+                .map_err(|problem| fault_at(at, format!("has a key that {problem}")))?,
+        };
+        put_bits(self.out, key.kind, bits);
+        Ok(())
+    }
+
+    fn entry_value(&mut self, value: &'a Field) -> Result<Set> {
+        if self.json.peek() == b'n' && !self.takes_null(value.kind) {
+            return Err(self.json.fault("is null, which no value of a map can be"));
+        }
+        put_varint(self.out, value.tag().into());
+        self.element(value)
+    }
+
+    /// `google.protobuf.Value` and `NullValue` have a null of their own; elsewhere null is "not there".
+    fn takes_null(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Message(id) => self.plans.messages[id].form == Form::Value,
+            Kind::Enum(id) => self.plans.enums[id].null,
+            _ => false,
+        }
+    }
+
+    /// Reads a `google.protobuf.Struct`: a map from names to values.
+    fn structure(&mut self) -> Result<()> {
+        self.open(b'{', "is not an object")?;
+        if self.json.take(b'}') {
+            return self.close();
+        }
+        loop {
+            self.json.peek();
+            let name = self.name()?;
+            self.out.push(0x0a);
+            let entry = begin(self.out);
+            self.out.push(0x0a);
+            put_bytes(self.out, name.as_bytes());
+            self.out.push(0x12);
+            let value = begin(self.out);
+            self.value().map_err(|fault| within(fault, || format!("[{name:?}]")))?;
+            end(self.out, value);
+            end(self.out, entry);
+            if self.out.len() > self.limits.message_bytes {
+                return Err(self.too_large());
+            }
+            if !self.json.next(b'}')? {
+                return self.close();
+            }
+        }
+    }
+
+    /// Reads a `google.protobuf.ListValue`.
+    fn list_value(&mut self) -> Result<()> {
+        self.open(b'[', "is not an array")?;
+        if self.json.take(b']') {
+            return self.close();
+        }
+        let mut index = 0_usize;
+        loop {
+            self.out.push(0x0a);
+            let value = begin(self.out);
+            self.value().map_err(|fault| within(fault, || format!("[{index}]")))?;
+            end(self.out, value);
+            index += 1;
+            if self.out.len() > self.limits.message_bytes {
+                return Err(self.too_large());
+            }
+            if !self.json.next(b']')? {
+                return self.close();
+            }
+        }
+    }
+
+    /// Reads a `google.protobuf.Value`: whatever JSON has.
+    fn value(&mut self) -> Result<()> {
+        let first = self.json.peek();
+        let start = self.json.at();
+        match first {
+            b'n' => {
+                self.json.word("null")?;
+                self.out.extend_from_slice(&[0x08, 0]);
+            }
+            b't' => {
+                self.json.word("true")?;
+                self.out.extend_from_slice(&[0x20, 1]);
+            }
+            b'f' => {
+                self.json.word("false")?;
+                self.out.extend_from_slice(&[0x20, 0]);
+            }
+            b'"' => {
+                let text = self.json.string()?;
+                self.out.push(0x1a);
+                put_bytes(self.out, text.as_bytes());
+            }
+            b'{' => {
+                self.out.push(0x2a);
+                let inner = begin(self.out);
+                self.structure()?;
+                end(self.out, inner);
+            }
+            b'[' => {
+                self.out.push(0x32);
+                let inner = begin(self.out);
+                self.list_value()?;
+                end(self.out, inner);
+            }
+            b'-' | b'0'..=b'9' => {
+                let text = self.json.number();
+                let bits = scalar::number(Kind::Double, text, false);
+                self.out.push(0x11);
+                put_bits(self.out, Kind::Double, bits.map_err(|problem| fault_at(start, problem))?);
+            }
+            _ => return Err(self.json.unexpected("has no value")),
+        }
+        Ok(())
+    }
+
+    /// Reads a `google.protobuf.Any`: an object that names its type, and has the fields of it, or
+    /// `value` where the type has a form of its own.
+    fn any(&mut self) -> Result<()> {
+        let start = self.json.at();
+        let Some(url) = self.type_of_any()? else {
+            self.open(b'{', "is not an object")?;
+            return if self.json.take(b'}') {
+                self.close()
+            } else {
+                Err(fault_at(start, "has no member `@type`, which says what is in it"))
+            };
+        };
+        let name = url.rsplit_once('/').map(|(_, name)| name);
+        let Some(name) = name.filter(|name| !name.is_empty()) else {
+            return Err(fault_at(
+                start,
+                format!("has the type `{url}`: write `type.googleapis.com/` and a message"),
+            ));
+        };
+        let own = self.plans.find(name).map(|id| (self.plans, id));
+        let found =
+            own.or_else(|| bundled::STANDARD.find(name).map(|id| (&*bundled::STANDARD, id)));
+        let Some((plans, id)) = found else {
+            return Err(fault_at(
+                start,
+                format!("has the type `{name}`, which the descriptors do not have"),
+            ));
+        };
+        self.out.push(0x0a);
+        put_bytes(self.out, url.as_bytes());
+        self.out.push(0x12);
+        let value = begin(self.out);
+        let around = std::mem::replace(&mut self.plans, plans);
+        let message = &plans.messages[id];
+        match message.form {
+            Form::Fields => self.members(message, Some("@type"))?,
+            form => self.any_value(id, form)?,
+        }
+        self.plans = around;
+        end(self.out, value);
+        Ok(())
+    }
+
+    /// Reads `{"@type": …, "value": …}`.
+    fn any_value(&mut self, id: MessageId, form: Form) -> Result<()> {
+        self.open(b'{', "is not an object")?;
+        let mut there = false;
+        // It is not empty: it has its type.
+        loop {
+            self.json.peek();
+            let at = self.json.at();
+            let name = self.name()?;
+            match &*name {
+                "value" if there => return Err(fault_at(at, "has `value` twice")),
+                "value" => {
+                    there = true;
+                    self.message(id).map_err(|fault| within(fault, || ".value".to_owned()))?;
+                }
+                "@type" => self.json.skip(self.depth)?,
+                _ if self.unknown == Unknown::Ignore => self.json.skip(self.depth)?,
+                _ => return Err(fault_at(at, format!("has no field `{name}`, only `value`"))),
+            }
+            if !self.json.next(b'}')? {
+                break;
+            }
+        }
+        if !there && form != Form::Empty {
+            return Err(self.json.fault("has no member `value`"));
+        }
+        self.close()
+    }
+
+    /// Looks through an object for `@type`, and goes back to its start.
+    fn type_of_any(&mut self) -> Result<Option<Cow<'a, str>>> {
+        let mut ahead = self.json.clone();
+        let start = ahead.at();
+        if !ahead.take(b'{') {
+            return Err(self.json.unexpected("is not an object"));
+        }
+        let mut url = None;
+        while ahead.peek() == b'"' {
+            let at = ahead.at();
+            let name = ahead.string()?;
+            ahead.expect(b':', "is a member without a value")?;
+            if name == "@type" {
+                url = Some(ahead.string().map_err(|fault| within(fault, || ".@type".to_owned()))?);
+                break;
+            }
+            ahead.skip(self.depth)?;
+            if ahead.at() - start > self.look_ahead {
+                return Err(fault_at(at, "stands before `@type`: put that first"));
+            }
+            if !ahead.take(b',') {
+                break;
+            }
+        }
+        self.look_ahead = self.look_ahead.saturating_sub(ahead.at() - start);
+        Ok(url)
+    }
+
+    /// Reads a member's name and the colon.
+    #[inline]
+    fn name(&mut self) -> Result<Cow<'a, str>> {
+        if self.json.peek() != b'"' {
+            return Err(self
+                .json
+                .unexpected("the text is not JSON: a member has no name in quotes"));
+        }
+        let name = self.json.string()?;
+        self.json.expect(b':', "the text is not JSON: a member has no value")?;
+        Ok(name)
+    }
+
+    fn open(&mut self, bracket: u8, problem: &'static str) -> Result<()> {
+        if self.json.peek() != bracket {
+            return Err(self.json.unexpected(problem));
+        }
+        let Some(depth) = self.depth.checked_sub(1) else {
+            return Err(self.json.fault(format!("is nested deeper than {}", self.limits.depth)));
+        };
+        self.depth = depth;
+        self.json.take(bracket);
+        Ok(())
+    }
+
+    /// Leaves an object or an array, whose end has been read.
+    fn close(&mut self) -> Result<()> {
+        self.depth += 1;
+        Ok(())
+    }
+}
+
+/// What was read after a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Set {
+    Value,
+    Default,
+    /// An enum value that nobody knows, and that is ignored.
+    Nothing,
+}
+
+impl Set {
+    fn new(value: bool) -> Self {
+        if value { Self::Value } else { Self::Default }
+    }
+}
+
+/// Which fields and oneofs were there: one bit each.
+enum Seen {
+    Few(u64),
+    Many(Vec<u64>),
+}
+
+impl Seen {
+    fn new(message: &Message) -> Self {
+        let all = message.fields.len() + message.oneofs.len();
+        if all <= 64 { Self::Few(0) } else { Self::Many(vec![0; all.div_ceil(64)]) }
+    }
+
+    /// Notes it, and says whether that is the first time.
+    fn first(&mut self, at: usize) -> bool {
+        let (word, bit) = match self {
+            Self::Few(word) => (word, 1 << at),
+            Self::Many(words) => (&mut words[at / 64], 1 << (at % 64)),
+        };
+        let first = *word & bit == 0;
+        *word |= bit;
+        first
+    }
+}
