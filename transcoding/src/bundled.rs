@@ -34,9 +34,9 @@ pub(crate) fn compile<S: AsRef<str>>(
         protox::Compiler::with_file_resolver(Sources { source, google: GoogleFileResolver::new() });
     compiler.include_imports(true).include_source_info(true);
     for file in files {
-        compiler
-            .open_file(file.as_ref())
-            .map_err(|cause| Unusable::Proto { problem: told(&cause) })?;
+        let name = file.as_ref();
+        let opened = compiler.open_file(name);
+        opened.map_err(|cause| Unusable::Proto { problem: told(name, &cause) })?;
     }
     Ok(compiler.descriptor_pool())
 }
@@ -70,8 +70,12 @@ pub(crate) fn descriptor(name: &str) -> Option<Vec<u8>> {
 }
 
 /// A compiler's error in one line, with its place.
-fn told(cause: &protox::Error) -> String {
+fn told(name: &str, cause: &protox::Error) -> String {
     // Its `Debug` form begins with file, line and column where they are known.
+    // An import that is not there has a file that wants it; a file that was asked for has none.
+    if cause.is_file_not_found() && cause.file().is_none() {
+        return format!("{name}: there is no such file");
+    }
     let text = format!("{cause:?}");
     text.lines().next().unwrap_or_default().to_owned()
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 use prost::Message as _;
@@ -13,11 +14,18 @@ use crate::plan::{MessageId, Plans};
 use crate::{bundled, wire};
 
 /// The services of a set of descriptors. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Descriptors {
     pub(crate) plans: Arc<Plans>,
     services: Arc<[Service]>,
     pub(crate) pool: DescriptorPool,
+}
+
+impl fmt::Debug for Descriptors {
+    /// Names the services: a pool's own `Debug` does not end where a message contains itself.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.services.iter().map(|service| &service.name)).finish()
+    }
 }
 
 /// A service.
@@ -288,6 +296,11 @@ fn with_bundled<'a>(bytes: &'a [u8], set: &FileDescriptorSet) -> Cow<'a, [u8]> {
         names.insert(name);
     }
     all
+}
+
+/// The comment in front of a field.
+pub(crate) fn comment_of(field: &prost_reflect::FieldDescriptor) -> String {
+    Comments::of(field.parent_file().file_descriptor_proto()).at(field.path())
 }
 
 /// Tells a pool's error by file and element.

@@ -103,7 +103,9 @@ impl<'a> Json<'a> {
                 }
                 Some(b'\\') => whole.push(self.escape()?),
                 Some(_) => {
-                    return Err(self.fault("the text is not JSON: a string has a control character"));
+                    return Err(
+                        self.fault("the text is not JSON: a string has a control character")
+                    );
                 }
                 None => return Err(self.fault("the text is not JSON: a string does not end")),
             }

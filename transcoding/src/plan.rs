@@ -200,8 +200,10 @@ impl Plans {
 
 impl Enum {
     fn new(descriptor: &EnumDescriptor) -> Self {
+        // As the file has them; the descriptor's own order is another one.
+        let written = descriptor.enum_descriptor_proto().value.iter();
         let mut by_number: Vec<(i32, Box<str>)> =
-            descriptor.values().map(|value| (value.number(), value.name().into())).collect();
+            written.map(|value| (value.number(), value.name().into())).collect();
         // Stable, so that the first of several names for a number stays the first.
         by_number.sort_by_key(|(number, _)| *number);
         by_number.dedup_by_key(|(number, _)| *number);

@@ -281,7 +281,10 @@ impl<'a> Reader<'a> {
                     None => Err(fault_at(start, format!("has no value `{name}`"))),
                 }
             }
-            (Kind::Enum(id), b'n') if self.plans.enums[id].null => {
+            (Kind::Enum(id), _) if self.plans.enums[id].null => {
+                if first != b'n' {
+                    return Err(self.json.unexpected("is not null"));
+                }
                 self.json.word("null").map(|()| Some(0))
             }
             (_, b'"') => {
@@ -543,6 +546,7 @@ impl<'a> Reader<'a> {
         };
         self.out.push(0x0a);
         put_bytes(self.out, url.as_bytes());
+        let tag = self.out.len();
         self.out.push(0x12);
         let value = begin(self.out);
         let around = std::mem::replace(&mut self.plans, plans);
@@ -552,7 +556,11 @@ impl<'a> Reader<'a> {
             form => self.any_value(id, form)?,
         }
         self.plans = around;
-        end(self.out, value);
+        if self.out.len() == value {
+            self.out.truncate(tag);
+        } else {
+            end(self.out, value);
+        }
         Ok(())
     }
 

@@ -1,0 +1,11 @@
+//! The crate from outside: the mapping row by row, the rules, what is refused, and the comparison
+//! with prost-reflect's `DynamicMessage`, which is the reference.
+
+mod descriptors;
+mod differential;
+
+mod mapping;
+mod refusals;
+mod requests;
+mod rules;
+mod support;
