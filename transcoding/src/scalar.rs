@@ -187,12 +187,55 @@ fn float<T: Float>(text: &str, quoted: bool) -> Result<T, &'static str> {
 
 /// Whether a text is a number by RFC 8259, section 6.
 pub(crate) fn is_number(text: &str) -> bool {
-    Decimal::split(text).is_some()
+    let after_digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let text = text.as_bytes();
+    let mut rest = text.strip_prefix(b"-").unwrap_or(text);
+    let whole = after_digits(rest);
+    if whole == 0 || (whole > 1 && rest[0] == b'0') {
+        return false;
+    }
+    rest = &rest[whole..];
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let length = after_digits(fraction);
+        if length == 0 {
+            return false;
+        }
+        rest = &fraction[length..];
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        let unsigned =
+            exponent.strip_prefix(b"-").or(exponent.strip_prefix(b"+")).unwrap_or(exponent);
+        let length = after_digits(unsigned);
+        return length > 0 && length == unsigned.len();
+    }
+    rest.is_empty()
 }
 
 fn integer(text: &str) -> Result<i128, &'static str> {
+    if let Some(value) = short(text) {
+        return Ok(value.into());
+    }
     let decimal = Decimal::split(text).ok_or("is not a number")?;
     decimal.integer()
+}
+
+/// What nearly all integers are: digits that fit in 64 bits whatever they are.
+fn short(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.as_bytes() {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || digits.len() > 18 || (digits[0] == b'0' && digits.len() > 1) {
+        return None;
+    }
+    let mut value = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        value = value * 10 + i64::from(digit - b'0');
+    }
+    Some(if negative { -value } else { value })
 }
 
 /// A number's parts as they are written.
@@ -205,6 +248,9 @@ struct Decimal<'a> {
 
 impl<'a> Decimal<'a> {
     fn split(text: &'a str) -> Option<Self> {
+        if !is_number(text) {
+            return None;
+        }
         let (negative, text) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text),
@@ -217,14 +263,8 @@ impl<'a> Decimal<'a> {
             Some((whole, fraction)) => (whole, Some(fraction)),
             None => (mantissa, None),
         };
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        let unsigned = exponent.map(|e| e.strip_prefix(['+', '-']).unwrap_or(e));
-        let fits = digits(whole)
-            && (whole == "0" || !whole.starts_with('0'))
-            && fraction.is_none_or(digits)
-            && unsigned.is_none_or(digits);
-        let exponent = exponent.unwrap_or("0");
-        fits.then(|| Self { negative, whole, fraction: fraction.unwrap_or(""), exponent })
+        let (fraction, exponent) = (fraction.unwrap_or(""), exponent.unwrap_or("0"));
+        Some(Self { negative, whole, fraction, exponent })
     }
 
     /// The number itself if it is whole, without rounding on the way.

@@ -5,16 +5,19 @@
 //! that is seen to be one on the way, and printed by a second way that gathers first.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::json::put_string;
 use crate::options::{Enums, Names, Options};
 use crate::plan::{Field, Form, Kind, Message, MessageId, Plans, Shape, WireType};
 use crate::violation::Broken;
-use crate::well_known::{self, Time};
 use crate::wire::{Cursor, Item, Malformed};
-use crate::{base64, bundled, scalar};
+use crate::{base64, scalar, well_known};
+
+use gathered::{Found, gather};
+
+mod gathered;
+mod known;
 
 /// Prints a message.
 pub(crate) fn message(
@@ -24,7 +27,7 @@ pub(crate) fn message(
     options: &Options,
 ) -> Result<Vec<u8>, Broken> {
     let mut writer = Writer::new(plans, options, wire);
-    writer.message(id, wire, options.limits.depth).map_err(Fault::told)?;
+    writer.message(id, wire, options.limits.depth).map_err(Broken::from)?;
     Ok(writer.out)
 }
 
@@ -38,14 +41,14 @@ pub(crate) fn field(
 ) -> Result<Vec<u8>, Broken> {
     let mut writer = Writer::new(plans, options, wire);
     let message = &plans.messages[id];
-    let mut found = gather(message, wire).map_err(Fault::told)?;
+    let mut found = gather(message, wire).map_err(Broken::from)?;
     found.retain(|found| found.at == at);
     let field = &message.fields[at];
     if found.is_empty() {
         writer.default(field);
     } else {
         let printed = writer.gathered(field, &found, options.limits.depth);
-        printed.map_err(|fault| fault.within(|| member(field)).told())?;
+        printed.map_err(|fault| Broken::from(fault.within(|| member(field))))?;
     }
     Ok(writer.out)
 }
@@ -69,12 +72,14 @@ impl Fault {
         self.path.push(step());
         self
     }
+}
 
-    fn told(self: Box<Self>) -> Broken {
-        let field = self.path.iter().rev().map(String::as_str).collect::<String>();
-        Broken {
+impl From<Box<Fault>> for Broken {
+    fn from(fault: Box<Fault>) -> Self {
+        let field = fault.path.iter().rev().map(String::as_str).collect::<String>();
+        Self {
             field: field.strip_prefix('.').unwrap_or(&field).to_owned(),
-            problem: self.problem.into_owned(),
+            problem: fault.problem.into_owned(),
         }
     }
 }
@@ -87,14 +92,6 @@ impl From<Malformed> for Box<Fault> {
 
 fn member(field: &Field) -> String {
     format!(".{}", field.json_name)
-}
-
-/// A value that was gathered, by the place of its field.
-#[derive(Debug, Clone, Copy)]
-struct Found<'a> {
-    at: usize,
-    wire_type: WireType,
-    item: Item<'a>,
 }
 
 /// Whether the first way did it.
@@ -158,33 +155,6 @@ impl<'a> Writer<'a> {
             }
             Form::Any => self.any(message, wire, depth),
         }
-    }
-
-    /// Prints a Timestamp or a Duration.
-    fn time(
-        &mut self,
-        wire: &[u8],
-        print: impl FnOnce(&mut Vec<u8>, Time) -> Result<(), &'static str>,
-    ) -> Outcome<()> {
-        let mut time = Time::default();
-        let mut cursor = Cursor::new(wire);
-        while !cursor.is_empty() {
-            let (number, wire_type) = cursor.tag()?;
-            match (number, cursor.item(number, wire_type)?) {
-                (1, Item::Bits(bits)) if wire_type == WireType::Varint => {
-                    time.seconds = bits.cast_signed();
-                }
-                (2, Item::Bits(bits)) if wire_type == WireType::Varint => {
-                    time.nanos = scalar::narrow(bits);
-                }
-                (1 | 2, _) => return Err(Fault::new(NOT_ITS_TYPE)),
-                _ => {}
-            }
-        }
-        self.out.push(b'"');
-        print(&mut self.out, time).map_err(Fault::new)?;
-        self.out.push(b'"');
-        Ok(())
     }
 
     /// Prints the members of a message, without the braces; whatever stands there already is
@@ -353,57 +323,6 @@ impl<'a> Writer<'a> {
         self.element(field, item, depth).map_err(|fault| fault.within(|| format!("[{index}]")))
     }
 
-    /// The second way for one field: all that was found of it.
-    fn gathered(&mut self, field: &'a Field, found: &[Found<'_>], depth: usize) -> Outcome<()> {
-        match field.shape {
-            Shape::One => match (field.kind, found) {
-                // The parts of a message, one after the other, are the whole of it.
-                (Kind::Message(_) | Kind::Group(_), [_, _, ..]) => {
-                    let whole: Vec<u8> =
-                        found.iter().flat_map(|found| bytes(found.item)).copied().collect();
-                    self.element(field, Item::Bytes(&whole), depth)
-                }
-                (_, [.., last]) => self.element(field, last.item, depth),
-                (_, []) => Ok(()),
-            },
-            Shape::Many { .. } => {
-                let mut open = Open::new(field, 0, self.keys.len(), true);
-                for found in found {
-                    self.listed(&mut open, found.wire_type, found.item, depth)?;
-                }
-                self.close(&open);
-                Ok(())
-            }
-            Shape::Map => {
-                self.out.push(b'{');
-                let start = self.out.len();
-                // What is printed of each key last; in the order in which the keys came.
-                let mut entries: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-                let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
-                for found in found {
-                    let key = self.entry(field, bytes(found.item), depth)?;
-                    let entry = (self.out[start..key].to_vec(), self.out[start..].to_vec());
-                    self.out.truncate(start);
-                    match places.get(&entry.0) {
-                        Some(place) => entries[*place] = entry,
-                        None => {
-                            places.insert(entry.0.clone(), entries.len());
-                            entries.push(entry);
-                        }
-                    }
-                }
-                for (at, (_, entry)) in entries.iter().enumerate() {
-                    if at > 0 {
-                        self.out.push(b',');
-                    }
-                    self.out.extend_from_slice(entry);
-                }
-                self.out.push(b'}');
-                Ok(())
-            }
-        }
-    }
-
     /// Prints one entry of a map, and returns where its key ends.
     fn entry(&mut self, field: &'a Field, wire: &[u8], depth: usize) -> Outcome<usize> {
         let Kind::Message(id) = field.kind else { return Err(Fault::new("is not a map")) };
@@ -480,64 +399,6 @@ impl<'a> Writer<'a> {
     fn scalar(&mut self, kind: Kind, bits: u64) {
         let numbers = self.options.enums == Enums::Numbers;
         scalar::print(&mut self.out, self.plans, kind, bits, numbers);
-    }
-
-    /// Prints a `google.protobuf.Value`: the one that is set, or null.
-    fn value(&mut self, message: &'a Message, wire: &[u8], depth: usize) -> Outcome<()> {
-        let found = gather(message, wire)?;
-        let Some(last) = found.last() else {
-            self.out.extend_from_slice(b"null");
-            return Ok(());
-        };
-        let field = &message.fields[last.at];
-        if let (Kind::Double, Item::Bits(bits)) = (field.kind, last.item)
-            && !f64::from_bits(bits).is_finite()
-        {
-            return Err(Fault::new(
-                "is a value that is not a finite number, which JSON does not have",
-            ));
-        }
-        self.gathered(field, &found, depth)
-    }
-
-    /// Prints a `google.protobuf.Any`: what is in it, beside its type.
-    fn any(&mut self, message: &'a Message, wire: &[u8], depth: usize) -> Outcome<()> {
-        let (mut url, mut value) = ("", &[][..]);
-        for found in gather(message, wire)? {
-            match found.at {
-                0 => url = text(bytes(found.item))?,
-                _ => value = bytes(found.item),
-            }
-        }
-        if url.is_empty() && value.is_empty() {
-            self.out.extend_from_slice(b"{}");
-            return Ok(());
-        }
-        let name = url.rsplit_once('/').map_or("", |(_, name)| name);
-        let own = self.plans.find(name).map(|id| (self.plans, id));
-        let found =
-            own.or_else(|| bundled::STANDARD.find(name).map(|id| (&*bundled::STANDARD, id)));
-        let Some((plans, id)) = found else {
-            return Err(Fault::new(format!(
-                "has the type `{url}`, which the descriptors do not have"
-            )));
-        };
-        self.out.extend_from_slice(br#"{"@type":"#);
-        put_string(&mut self.out, url);
-        let around = std::mem::replace(&mut self.plans, plans);
-        let Some(depth) = depth.checked_sub(1) else {
-            return Err(Fault::new(format!("is nested deeper than {}", self.options.limits.depth)));
-        };
-        match plans.messages[id].form {
-            Form::Fields => self.fields(&plans.messages[id], value, depth)?,
-            _ => {
-                self.out.extend_from_slice(br#","value":"#);
-                self.message(id, value, depth)?;
-            }
-        }
-        self.plans = around;
-        self.out.push(b'}');
-        Ok(())
     }
 
     /// Writes a comma where one is due, and the field's name.
@@ -630,43 +491,4 @@ fn bytes(item: Item<'_>) -> &[u8] {
 
 fn text(bytes: &[u8]) -> Outcome<&str> {
     std::str::from_utf8(bytes).map_err(|_| Fault::new("is a string that is not UTF-8"))
-}
-
-/// Collects the values of a message by their fields; those of a oneof that a later member of it
-/// pushed out are not among them.
-fn gather<'w>(message: &Message, wire: &'w [u8]) -> Outcome<Vec<Found<'w>>> {
-    let mut found = Vec::new();
-    // For each oneof the member that came last, and since when it is the one.
-    let mut current: HashMap<usize, (usize, usize)> = HashMap::new();
-    let mut cursor = Cursor::new(wire);
-    while !cursor.is_empty() {
-        let (number, wire_type) = cursor.tag()?;
-        let item = cursor.item(number, wire_type)?;
-        let Some(at) = message.find_number(number, 0) else { continue };
-        let field = &message.fields[at];
-        let packed = wire_type == WireType::Len
-            && matches!(field.shape, Shape::Many { .. })
-            && !matches!(field.kind, Kind::Group(_));
-        if !packed {
-            fits(field, wire_type).map_err(|fault| fault.within(|| member(field)))?;
-        }
-        if let Some(oneof) = field.oneof {
-            let since = found.len();
-            let known = current.entry(oneof).or_insert((at, since));
-            if known.0 != at {
-                *known = (at, since);
-            }
-        }
-        found.push(Found { at, wire_type, item });
-    }
-    let mut index = 0;
-    found.retain(|found: &Found<'_>| {
-        let oneof = message.fields[found.at].oneof.and_then(|oneof| current.get(&oneof));
-        let kept = oneof.is_none_or(|(at, since)| *at == found.at && index >= *since);
-        index += 1;
-        kept
-    });
-    // Stable: what came later stays later.
-    found.sort_by_key(|found| found.at);
-    Ok(found)
 }

@@ -244,7 +244,7 @@ impl Random {
             }
             (Err(_), Err(_)) => {}
             (Err(violation), Ok(_)) => {
-                assert!(is_stricter(&violation.problem), "{json}\n{violation}")
+                assert!(is_stricter(&violation.problem), "{json}\n{violation}");
             }
             (Ok(_), Err(problem)) => assert!(is_laxer(json, &problem), "{json}\n{problem}"),
         }
@@ -414,7 +414,11 @@ fn entry(choices: &mut Choices, name: &str, value: &FieldDescriptorProto) -> Des
 
 /// The name of a map's entry by the field's name.
 fn camel(name: &str) -> String {
-    let part = |part: &str| part[..1].to_uppercase() + &part[1..];
+    let part = |part: &str| {
+        let mut letters = part.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+        first.into_iter().chain(letters).collect::<String>()
+    };
     name.split('_').map(part).collect()
 }
 
