@@ -65,9 +65,9 @@ const DATA_MAX: usize = 64 * 1024;
 
 /// A message, its place among those under way, and who waits for its outcome.
 #[derive(Debug)]
-pub(super) struct Handed {
-    pub(super) outgoing: Outgoing,
-    pub(super) room: OwnedSemaphorePermit,
+struct Handed {
+    outgoing: Outgoing,
+    room: OwnedSemaphorePermit,
     tell: Tell,
 }
 
@@ -89,31 +89,20 @@ impl Pipelines {
         Self { known: Mutex::default(), most }
     }
 
-    /// Has it published beside others, if it may be.
-    ///
-    /// # Errors
-    /// With both, if it needs a channel to itself.
-    pub(super) fn hand(
-        &self,
-        outgoing: Outgoing,
-        room: OwnedSemaphorePermit,
-    ) -> Result<oneshot::Receiver<Result<(), Refusal>>, (Outgoing, OwnedSemaphorePermit)> {
+    /// A place beside others for this message, if it may have one.
+    pub(super) fn place(&self, outgoing: &Outgoing) -> Option<Place> {
         if outgoing.data.len() > DATA_MAX {
-            return Err((outgoing, room));
+            return None;
         }
         let mut known = self.lock();
-        let Some(pipeline) = known.get_mut(&outgoing.exchange) else {
-            return Err((outgoing, room));
-        };
-        let Some(open) = pipeline else { return Err((outgoing, room)) };
-        let (tell, told) = oneshot::channel();
-        match open.try_send(Handed { outgoing, room, tell }) {
-            Ok(()) => Ok(told),
-            Err(mpsc::error::TrySendError::Closed(back)) => {
+        let pipeline = known.get_mut(&outgoing.exchange)?;
+        match pipeline.clone()?.try_reserve_owned() {
+            Ok(place) => Some(Place(place)),
+            Err(mpsc::error::TrySendError::Closed(_)) => {
                 *pipeline = None;
-                Err((back.outgoing, back.room))
+                None
             }
-            Err(mpsc::error::TrySendError::Full(back)) => Err((back.outgoing, back.room)),
+            Err(mpsc::error::TrySendError::Full(_)) => None,
         }
     }
 
@@ -133,6 +122,23 @@ impl Pipelines {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ShortString, Option<mpsc::Sender<Handed>>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in a pipeline.
+#[derive(Debug)]
+pub(super) struct Place(mpsc::OwnedPermit<Handed>);
+
+impl Place {
+    /// Has the message published. Its outcome is told.
+    pub(super) fn take(
+        self,
+        outgoing: Outgoing,
+        room: OwnedSemaphorePermit,
+    ) -> oneshot::Receiver<Result<(), Refusal>> {
+        let (tell, told) = oneshot::channel();
+        drop(self.0.send(Handed { outgoing, room, tell }));
+        told
     }
 }
 

@@ -166,9 +166,9 @@ impl Session {
         self.ready()?;
         let room = self.meanwhile(self.publishing.room()).await??;
         self.ready()?;
-        let told = match self.pipelines.hand(outgoing, room) {
-            Ok(told) => told,
-            Err((outgoing, room)) => self.alone(outgoing, room).await?,
+        let told = match self.pipelines.place(&outgoing) {
+            Some(place) => place.take(outgoing, room),
+            None => self.alone(outgoing, room).await?,
         };
         match self.meanwhile(told).await {
             Ok(outcome) => outcome.unwrap_or(Err(Refusal::Lost)),

@@ -40,7 +40,7 @@ fn each_of_thousands_on_one_channel_is_told_its_own_truth() {
         client.bind(&exchange, "yes", &queue).await;
         let lane = piped(&exchange, "yes").await;
         // In runs of all lengths, so that confirmations of one, of many and of both kinds come.
-        let routable = |n: usize| (n / (1 + n / 100 % 7)) % 3 != 0;
+        let routable = |n: usize| !(n / (1 + n / 100 % 7)).is_multiple_of(3);
         let calls = (1..=10_000).map(|n| {
             let key = if routable(n) { "yes" } else { "no" };
             publish(&format!("{exchange}/{key}"), n.to_string())
@@ -97,7 +97,7 @@ fn an_exchange_that_goes_away_under_load_is_told_to_its_own_messages_alone() {
         client.bind(&stays, "k", &other).await;
         let lane = piped(&gone, "k").await;
         lane.call(publish(&format!("{stays}/k"), "0")).await.unwrap();
-        let address = |n: usize| format!("{}/k", if n % 2 == 0 { &stays } else { &gone });
+        let address = |n: usize| format!("{}/k", if n.is_multiple_of(2) { &stays } else { &gone });
         let calls = (1..=4000).map(|n| publish(&address(n), n.to_string()));
         let deleted = async {
             while client.count(&queue).await < 200 {}
