@@ -35,7 +35,7 @@ pub(crate) enum Hold {
     /// Nothing: it keeps none.
     Nothing,
     /// An acknowledgement to JetStream.
-    JetStream(async_nats::jetstream::message::Acker),
+    JetStream(Box<async_nats::jetstream::message::Acker>),
 }
 
 impl fmt::Debug for Hold {

@@ -156,7 +156,7 @@ impl Consumer {
                 let message = messages.next().await.ok_or_else(ended)?.map_err(lost)?;
                 let number = message.info().map_err(lost)?.stream_sequence;
                 let (message, acker) = message.split();
-                (message, Hold::JetStream(acker), Some(format!("{stream}.{number}")))
+                (message, Hold::JetStream(Box::new(acker)), Some(format!("{stream}.{number}")))
             }
         };
         let headers = pairs(message.headers.as_ref());
