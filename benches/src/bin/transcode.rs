@@ -84,7 +84,7 @@ impl Case {
         match (way, side) {
             ("plan", "request") => drop(black_box(self.plan_request()?)),
             ("plan", _) => {
-                drop(black_box(self.binding.response(black_box(&self.wire), &self.options)?))
+                drop(black_box(self.binding.response(black_box(&self.wire), &self.options)?));
             }
             (_, "request") => drop(black_box(dynamic_request(&self.message)?)),
             _ => drop(black_box(self.dynamic_response()?)),
