@@ -1,6 +1,6 @@
 //! The store in NATS JetStream: several gateways share the work, and any of them may die.
 //!
-//! Records wait in a work-queue stream, in [`PARTITIONS`](names::PARTITIONS) parts. Each part is
+//! Records wait in a work-queue stream, in `PARTITIONS` parts. Each part is
 //! one gateway's own for as long as it renews a lease (`leases.rs`); it pulls the part's records
 //! (`pull.rs`), has them in hand (`hands.rs`) and gives them out by the same schedule as the other
 //! stores. A record is acknowledged after it was delivered, or after its dead letter is stored, and
