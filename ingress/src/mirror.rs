@@ -15,7 +15,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue};
 use http_body::{Body as _, Frame, SizeHint};
-use policy::{Guards, Policy, permits::Share};
+use policy::{Guards, permits::Share};
 use schemas::{Body, BodyError, Call, Class, Event, Verdict};
 use tokio::sync::oneshot;
 
@@ -126,21 +126,19 @@ impl Prepared {
                 Err(_) => return counts.failed(Class::Cancelled),
             },
         };
-        let mut policy = Policy::clone(&route.policy);
-        policy.retry.attempts = 1;
-        let target = &mirror.target;
+        let (target, policy) = (&mirror.target, &mirror.policy);
         call.deadline = Instant::now() + target.timeout.unwrap_or(policy.timeout);
         let guards = Guards { share: Share::Jobs, ..target.guards.clone() };
         let lane = view.lane(&target.upstream);
         let send = async |call| lane.call(call).await;
-        let attempted = policy::attempt(&policy, &guards, *call, send).await;
+        let attempted = policy::attempt(policy, &guards, *call, send).await;
         match attempted.result {
             Ok(reply) => {
                 match reply.verdict {
                     Verdict::Ok => counts.sent(),
                     Verdict::Failed { class, .. } => counts.failed(class),
                 }
-                read_leftover(reply.data, &policy).await;
+                read_leftover(reply.data, policy).await;
             }
             Err(fault) => counts.failed(fault.class),
         }

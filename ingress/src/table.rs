@@ -183,6 +183,8 @@ pub struct Mirror {
     pub target: Destination,
     /// How many of [`Mirror::WHOLE`] requests are copied.
     pub share: u32,
+    /// The policy of a copy: the route's, without its retries.
+    pub policy: Policy,
     /// How many shares have been counted up, so that every run of requests has its share of copies.
     counted: AtomicU64,
 }
@@ -191,10 +193,10 @@ impl Mirror {
     /// A share of all requests: a hundredth of a percent is 1.
     pub const WHOLE: u32 = 10_000;
 
-    /// Copies so many of [`Mirror::WHOLE`] requests for this target.
+    /// Copies so many of [`Mirror::WHOLE`] requests of a route that lives by this policy.
     #[must_use]
-    pub fn new(target: Destination, share: u32) -> Self {
-        Self { target, share, counted: AtomicU64::new(0) }
+    pub fn new(target: Destination, share: u32, of_route: &Policy) -> Self {
+        Self { target, share, policy: of_route.once(), counted: AtomicU64::new(0) }
     }
 
     /// Whether the next request is copied.

@@ -263,6 +263,15 @@ impl Written {
     }
 }
 
+impl Policy {
+    /// The same, but that nothing is sent a second time.
+    #[must_use]
+    pub fn once(&self) -> Self {
+        let retry = Retry { attempts: 1, ..self.retry.clone() };
+        Self { retry, ..self.clone() }
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Written::default().decide()

@@ -263,9 +263,7 @@ async fn send(
     let policy = match route.and_then(|route| route.stored.as_ref()) {
         Some(stored) => &stored.policy,
         None => {
-            let mut once = Policy::default();
-            once.retry.attempts = 1;
-            fallback = once;
+            fallback = Policy::default().once();
             &fallback
         }
     };

@@ -1,5 +1,7 @@
 //! Who gets a copy of a route's requests.
 
+use policy::Policy;
+
 use super::{
     routes::Around,
     targets::{Common, takes_events},
@@ -16,6 +18,7 @@ use crate::{
 /// The mirror of a route. `None` if it has none, or if something is wrong.
 pub(super) fn of_route(
     common: &Common<'_, '_>,
+    policy: &Policy,
     stored: bool,
     around: &mut Around<'_, '_>,
     report: &mut Report,
@@ -40,7 +43,7 @@ pub(super) fn of_route(
         let remedy = "write `allow_side_effects: true` if it may";
         report.error(&spot.field("to"), message, remedy);
     }
-    Some(Box::new(Mirror::new(target, share?)))
+    Some(Box::new(Mirror::new(target, share?, policy)))
 }
 
 fn share(percent: f64, spot: &Spot<'_>, report: &mut Report) -> Option<u32> {

@@ -106,7 +106,7 @@ fn one<'b>(
     };
     let action = action(&common, around, report);
     let stored = stored::of_route(&common, action.as_ref(), &lived.policy, around, report);
-    let mirror = mirror::of_route(&common, stored.is_some(), around, report);
+    let mirror = mirror::of_route(&common, &lived.policy, stored.is_some(), around, report);
     let brings = Brings { event: brings.event || gets_events(action.as_ref()), ..brings };
     let headers = written.headers.as_ref().map_or_else(HeaderRules::default, |written| {
         headers::rules(written, &spot.field("headers"), &brings, report)

@@ -80,15 +80,13 @@ pub(super) fn of_route(
         let brings = Brings { event, ..(*brings).clone() };
         order_by(text, &brings, &spot.field("order_by"), report)
     });
-    let mut policy = policy.clone();
-    policy.retry.attempts = 1;
     Some(Box::new(Stored {
         all: route.to_all.is_some(),
         delivery,
         dead_letter,
         wait: route.wait.map(|span| span.0),
         order_by,
-        policy,
+        policy: policy.once(),
     }))
 }
 
