@@ -20,7 +20,6 @@ mod work;
 
 use std::{
     collections::HashMap,
-    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
     time::Duration,
 };
@@ -82,9 +81,8 @@ pub struct Settings {
     pub tell: Tell,
 }
 
-/// Who is told of what goes wrong.
-#[derive(Clone)]
-pub struct Tell(Arc<dyn Fn(Trouble) + Send + Sync>);
+/// Who is told of what goes wrong with this store.
+pub type Tell = crate::tell::Tell<Trouble>;
 
 /// Something that a person wants to know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -148,23 +146,6 @@ struct Shared {
     hurry: Notify,
     batches: Semaphore,
     turn: AtomicUsize,
-}
-
-impl Tell {
-    /// Calls this for each trouble.
-    pub fn new(tell: impl Fn(Trouble) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(tell))
-    }
-
-    fn tell(&self, trouble: Trouble) {
-        (self.0)(trouble);
-    }
-}
-
-impl fmt::Debug for Tell {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Tell")
-    }
 }
 
 impl Settings {

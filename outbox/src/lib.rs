@@ -18,6 +18,7 @@ pub mod outcomes;
 pub mod record;
 pub mod schedule;
 pub mod store;
+pub mod tell;
 pub mod worker;
 
 pub use handle::Outbox;

@@ -1,6 +1,6 @@
 //! What a store is told: how much it may take, for how long, and who hears of trouble.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::Trouble;
 use crate::{config, log::segment::FIRST};
@@ -34,26 +34,8 @@ pub struct Settings {
     pub tell: Tell,
 }
 
-/// Who is told of what goes wrong. It is called from the store's own thread.
-#[derive(Clone)]
-pub struct Tell(Arc<dyn Fn(Trouble) + Send + Sync>);
-
-impl Tell {
-    /// Calls this for each trouble.
-    pub fn new(tell: impl Fn(Trouble) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(tell))
-    }
-
-    pub(super) fn tell(&self, trouble: Trouble) {
-        (self.0)(trouble);
-    }
-}
-
-impl fmt::Debug for Tell {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Tell")
-    }
-}
+/// Who is told of what goes wrong with this store.
+pub type Tell = crate::tell::Tell<Trouble>;
 
 impl Settings {
     /// As it is configured.
