@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use schemas::{Class, Fault};
 use tokio::sync::mpsc;
 
-use super::{config::Target, refusal::no_tls, reply::pairs};
+use super::{config::Target, reply::pairs, session::of_every_connection};
 use crate::{Tools, message::Message};
 
 /// What is published to a subject from now on. The connection is made again when it is lost; what
@@ -47,7 +47,7 @@ pub(super) async fn connect(
     refused: Option<mpsc::Sender<String>>,
 ) -> Result<Client, Fault> {
     let (credential, secrets) = (Arc::clone(target), tools.clone());
-    let mut options = ConnectOptions::with_auth_callback(move |nonce| {
+    let options = ConnectOptions::with_auth_callback(move |nonce| {
         ready(credential.credential.answer(&secrets, &nonce))
     })
     .event_callback(move |event| {
@@ -59,15 +59,12 @@ pub(super) async fn connect(
             drop(refused.try_send(said));
         }
         ready(())
-    })
-    .name(format!("gusset {what_for} {}", target.name))
-    .connection_timeout(target.connect_timeout)
-    .ignore_discovered_servers();
-    if target.servers.iter().any(|server| server.starts_with("tls://")) {
-        let config = target.tls.client_config(&*tools.secrets).map_err(no_tls)?;
-        options = options.tls_client_config(config);
-    }
-    async_nats::connect_with_options(target.servers.clone(), options)
+    });
+    let tls = target.servers.iter().any(|server| server.starts_with("tls://"));
+    let options = of_every_connection(options, target, tools, tls).map_err(|why| why.fault())?;
+    options
+        .name(format!("gusset {what_for} {}", target.name))
+        .connect(target.servers.as_slice())
         .await
         .map_err(|error| unreachable(error.into()))
 }
