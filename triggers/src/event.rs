@@ -5,10 +5,26 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header::CONTENT_TYPE};
 use invokers::{consume::Taken, embedded::SOURCE};
 use outbox::Record;
-use schemas::{Ack, Attributes, Body, Call, Context, Identity, Mode, Name, cloudevents};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use schemas::{
+    Ack, Attributes, Body, Call, Context, Identity, Mode, Name,
+    cloudevents::{self, Arrival},
+};
+use uuid::Uuid;
 
 /// Headers by which a gateway says what the request was that it has published.
 const REQUEST_LINE: [&str; 3] = ["http-method", "http-path", "http-query"];
+
+/// What of a topic is not fit for the path of a URI.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'$');
 
 /// Makes the record of a message. `kind` is that of the upstream.
 ///
@@ -54,9 +70,7 @@ pub(crate) fn record(source: &Name, upstream: &Name, kind: &str, taken: &Taken) 
 /// The event that is the whole of a message's data. One that is no good stays what it is: a message
 /// of that content type, which a person can look at.
 fn structured(content_type: Option<&str>, taken: &Taken) -> Option<(Attributes, bytes::Bytes)> {
-    let kind = content_type?.trim_start();
-    let prefix = kind.get(.."application/cloudevents+json".len())?;
-    if !prefix.eq_ignore_ascii_case("application/cloudevents+json") {
+    if cloudevents::by_content_type(content_type?.as_bytes())? != Arrival::Structured {
         return None;
     }
     let event = cloudevents::read_structured(&taken.message.data).ok()?;
@@ -70,8 +84,8 @@ fn structured(content_type: Option<&str>, taken: &Taken) -> Option<(Attributes, 
 fn made(upstream: &Name, kind: &str, taken: &Taken) -> Attributes {
     let topic = taken.topic.as_str();
     let made = Attributes {
-        id: taken.id.clone().unwrap_or_else(unique),
-        source: format!("//{upstream}/{}", path(topic)),
+        id: taken.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string()),
+        source: format!("//{upstream}/{}", utf8_percent_encode(topic, PATH)),
         kind: format!("{kind}.message"),
         subject: Some(topic.to_owned()).filter(|topic| !topic.is_empty()),
         time: Some(jiff::Timestamp::now().to_string()),
@@ -83,25 +97,6 @@ fn made(upstream: &Name, kind: &str, taken: &Taken) -> Attributes {
     }
     // What makes it unfit is what was said by somebody else; the rest is ours.
     Attributes { subject: None, datacontenttype: None, source: format!("//{upstream}"), ..made }
-}
-
-fn unique() -> String {
-    let now = jiff::Timestamp::now().as_nanosecond();
-    let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), now);
-    format!("{now:x}-{random:016x}")
-}
-
-/// A topic as the path of a URI: what is not fit for one is percent-encoded.
-fn path(topic: &str) -> String {
-    let mut path = String::with_capacity(topic.len());
-    for byte in topic.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/:@$".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            path.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    path
 }
 
 /// The headers that a target gets: all that are fit for one, without what says what the request was

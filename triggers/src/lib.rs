@@ -98,13 +98,12 @@ impl Triggers {
         let consumes = table.sources.get(name)?.consumes.as_ref()?;
         let counts = Arc::clone(self.counts_of().entry(name.clone()).or_default());
         let (stop, stopping) = watch::channel(false);
-        let shared = Arc::new(Shared::new(name.clone(), counts));
+        let shared = Arc::new(Shared::new(name.clone(), counts, Arc::clone(&self.tell)));
         let job = Job {
             shared: Arc::clone(&shared),
             upstream: Arc::clone(&consumes.upstream),
             wanted: consumes.wanted.clone(),
             tools: self.tools.clone(),
-            tell: Arc::clone(&self.tell),
             stopping,
         };
         Some(Running { digest, shared, stop, task: tokio::spawn(job.run()) })

@@ -72,28 +72,31 @@ impl fmt::Display for State {
 }
 
 /// What is known of a running source from outside.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) name: Name,
     pub(crate) counts: Arc<Counts>,
     state: Mutex<State>,
+    tell: Tell,
 }
 
 impl Shared {
-    pub(crate) fn new(name: Name, counts: Arc<Counts>) -> Self {
-        Self { name, counts, state: Mutex::default() }
+    pub(crate) fn new(name: Name, counts: Arc<Counts>, tell: Tell) -> Self {
+        Self { name, counts, state: Mutex::default(), tell }
     }
 
     pub(crate) fn state(&self) -> State {
         self.lock().clone()
     }
 
-    /// Enters a state; true if it was in another.
-    fn enter(&self, state: State) -> bool {
-        let mut now = self.lock();
-        let changed = *now != state;
-        *now = state;
-        changed
+    /// Enters a state, and tells of it if it was in another.
+    fn enter(&self, state: State) {
+        if std::mem::replace(&mut *self.lock(), state.clone()) != state {
+            self.tell(&state);
+        }
+    }
+
+    fn tell(&self, state: &State) {
+        (self.tell)(&self.name, state);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -107,7 +110,6 @@ pub(crate) struct Job {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) wanted: Wanted,
     pub(crate) tools: Tools,
-    pub(crate) tell: Tell,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -125,7 +127,7 @@ impl Job {
             };
             let why = match consumer {
                 Ok(consumer) => {
-                    self.enter(State::Consuming);
+                    self.shared.enter(State::Consuming);
                     wait = AGAIN_FIRST;
                     match self.take(consumer).await {
                         Some(why) => why,
@@ -135,7 +137,7 @@ impl Job {
                 Err(why) => why,
             };
             let cause = if why.cause.is_some() { why.chain() } else { why.detail.to_string() };
-            self.enter(State::Failed(cause.into()));
+            self.shared.enter(State::Failed(cause.into()));
             let stop = self.stopping.wait_for(|stop| *stop);
             drop(tokio::time::timeout(wait, stop).await);
             wait = (wait * 2).min(AGAIN_MAX);
@@ -180,13 +182,8 @@ impl Job {
         let kind = self.upstream.target.kind();
         let mut record = event::record(&self.shared.name, &self.upstream.name, kind, &taken);
         let (outbox, shared) = (Arc::clone(&self.tools.outbox), Arc::clone(&self.shared));
-        let (tell, stopping) = (Arc::clone(&self.tell), self.stopping.clone());
+        let stopping = self.stopping.clone();
         async move {
-            let enter = |state: State| {
-                if shared.enter(state.clone()) {
-                    tell(&shared.name, &state);
-                }
-            };
             loop {
                 match outbox.put(vec![record.clone()]).await {
                     Ok(all) => {
@@ -196,7 +193,7 @@ impl Job {
                         count.fetch_add(1, Relaxed);
                         taken.settle().await;
                         if shared.state() == State::Waiting {
-                            enter(State::Consuming);
+                            shared.enter(State::Consuming);
                         }
                         return;
                     }
@@ -206,25 +203,19 @@ impl Job {
                         shared.counts.held.fetch_add(1, Relaxed);
                         let topic = &taken.topic;
                         let why = format!("a message of {topic} stays with the broker: {error}");
-                        tell(&shared.name, &State::Failed(why.into()));
+                        shared.tell(&State::Failed(why.into()));
                         return taken.give_back(HELD).await;
                     }
                     Err(_) => {
                         if *stopping.borrow() {
                             return taken.give_back(Duration::ZERO).await;
                         }
-                        enter(State::Waiting);
+                        shared.enter(State::Waiting);
                         taken.keep().await;
                         tokio::time::sleep(ROOM).await;
                     }
                 }
             }
-        }
-    }
-
-    fn enter(&self, state: State) {
-        if self.shared.enter(state.clone()) {
-            (self.tell)(&self.shared.name, &state);
         }
     }
 }
