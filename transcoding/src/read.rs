@@ -188,14 +188,18 @@ impl<'a> Reader<'a> {
         if self.json.peek() == b'n' && !(field.shape == Shape::One && self.takes_null(field.kind)) {
             return self.json.word("null");
         }
+        let start = self.out.len();
+        self.field(field)?;
+        // An enum value that is ignored has written nothing, and so set nothing.
         if let Some(oneof) = field.oneof
+            && self.out.len() > start
             && !seen.first(message.fields.len() + oneof)
         {
             let name = &message.oneofs[oneof];
             let problem = format!("is of the oneof `{name}`, of which another field is set");
             return Err(fault_at(at, problem));
         }
-        self.field(field)
+        Ok(())
     }
 
     /// Reads a field's value, with its tags.

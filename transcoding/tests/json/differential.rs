@@ -16,7 +16,9 @@ use prost_reflect::prost_types::{
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
 use transcoding::{Binding, Descriptors, Enums, Names, Options, Unknown};
 
-use crate::support::{read, reference_decode, reference_print, reference_read, settled};
+use crate::support::{
+    misread_as_map, read, reference_decode, reference_print, reference_read, settled,
+};
 
 proptest! {
     #![proptest_config(ProptestConfig {
@@ -251,11 +253,19 @@ impl Random {
     }
 
     fn print_both(&self, wire: &[u8], options: &Options) {
+        if misread_as_map(&self.message, wire) {
+            return;
+        }
         let decoded = reference_decode(&self.message, wire);
         let theirs = decoded.and_then(|message| reference_print(&message, options));
         match (self.binding.response(wire, options), theirs) {
             (Ok(ours), Ok(theirs)) => {
-                let ours: serde_json::Value = serde_json::from_slice(&ours).unwrap();
+                let mut ours: serde_json::Value = serde_json::from_slice(&ours).unwrap();
+                let mut theirs = theirs;
+                if ours != theirs {
+                    without_negative_zero(&mut ours);
+                    without_negative_zero(&mut theirs);
+                }
                 assert_eq!(ours, theirs, "{wire:?}");
             }
             (Err(_), Err(_)) => {}
@@ -276,6 +286,20 @@ fn same(ours: &DynamicMessage, theirs: &DynamicMessage) -> bool {
         || matches!((print(ours), print(theirs)), (Ok(ours), Ok(theirs)) if ours == theirs)
 }
 
+/// Takes out members that are -0, which the reference takes for the default and leaves out, although
+/// only +0 is no bit set.
+fn without_negative_zero(json: &mut serde_json::Value) {
+    match json {
+        serde_json::Value::Object(members) => {
+            members
+                .retain(|_, value| value.as_f64().is_none_or(|n| n != 0.0 || n.is_sign_positive()));
+            members.values_mut().for_each(without_negative_zero);
+        }
+        serde_json::Value::Array(values) => values.iter_mut().for_each(without_negative_zero),
+        _ => {}
+    }
+}
+
 /// Where we refuse what the reference takes; docs/decisions/0010-transcoding-plan.md has the reasons.
 fn is_stricter(problem: &str) -> bool {
     [
@@ -294,6 +318,8 @@ fn is_stricter(problem: &str) -> bool {
         // It rounds to a double, which may end within the range.
         "does not fit in 64 bits",
         "does not fit in 64 bits without a sign",
+        // It reads a fraction as a double, which may be too short for it.
+        "is not a whole number",
     ]
     .contains(&problem)
 }
@@ -302,6 +328,8 @@ fn is_stricter(problem: &str) -> bool {
 fn is_laxer(json: &str, problem: &str) -> bool {
     // `1e2` in a string is a number by the mapping.
     (problem.contains("invalid digit") && json.contains(['e', 'E', '.']))
+        // So is `1e0` without quotes, also where an enum's number is meant.
+        || problem.contains("expected a string or integer")
         // So is the largest float, which it prints and does not read.
         || problem.contains("float value out of range")
         // An Any without anything in it is printed and read as an empty object.

@@ -3,9 +3,10 @@
 use std::sync::{Arc, LazyLock};
 
 use prost::Message as _;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use prost_reflect::{
-    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, ReflectMessage as _,
-    SerializeOptions,
+    DescriptorPool, DeserializeOptions, DynamicMessage, Kind, MessageDescriptor,
+    ReflectMessage as _, SerializeOptions, Value,
 };
 use transcoding::{Binding, Descriptors, Enums, Names, Options, Request, Unknown, Violation};
 
@@ -124,4 +125,58 @@ pub(crate) fn reference_decode(
     wire: &[u8],
 ) -> Result<DynamicMessage, String> {
     DynamicMessage::decode(descriptor.clone(), wire).map_err(|cause| cause.to_string())
+}
+
+/// Whether the reference takes for a map what is none: it reads an entry's length after a tag of
+/// any wire type, where everything else reads an unknown field.
+pub(crate) fn misread_as_map(descriptor: &MessageDescriptor, wire: &[u8]) -> bool {
+    has_misread_map(descriptor, wire)
+        || reference_decode(descriptor, wire).is_ok_and(|message| misreads_an_any(&message))
+}
+
+fn has_misread_map(descriptor: &MessageDescriptor, mut wire: &[u8]) -> bool {
+    while let Ok((number, wire_type)) = decode_key(&mut wire) {
+        let field = descriptor.get_field(number);
+        if wire_type != WireType::LengthDelimited {
+            if field.is_some_and(|field| field.is_map()) {
+                return true;
+            }
+            if skip_field(wire_type, number, &mut wire, DecodeContext::default()).is_err() {
+                break;
+            }
+            continue;
+        }
+        let length = decode_varint(&mut wire).ok().and_then(|length| usize::try_from(length).ok());
+        let Some((value, rest)) = length.and_then(|length| wire.split_at_checked(length)) else {
+            break;
+        };
+        wire = rest;
+        if let Some(Kind::Message(inner)) = field.map(|field| field.kind())
+            && has_misread_map(&inner, value)
+        {
+            return true;
+        }
+    }
+    false
+}
+
+/// An Any's type and value may come from two places, so that it is looked at when it is whole.
+fn misreads_an_any(message: &DynamicMessage) -> bool {
+    fn in_value(value: &Value) -> bool {
+        match value {
+            Value::Message(message) => misreads_an_any(message),
+            Value::List(values) => values.iter().any(in_value),
+            Value::Map(values) => values.values().any(in_value),
+            _ => false,
+        }
+    }
+    let descriptor = message.descriptor();
+    if descriptor.full_name() != "google.protobuf.Any" {
+        return message.fields().any(|(_, value)| in_value(value));
+    }
+    let (url, value) = (message.get_field_by_number(1), message.get_field_by_number(2));
+    let name = url.as_deref().and_then(Value::as_str).and_then(|url| url.rsplit('/').next());
+    let of = name.and_then(|name| descriptor.parent_pool().get_message_by_name(name));
+    let value = value.as_deref().and_then(Value::as_bytes);
+    of.zip(value).is_some_and(|(of, value)| misread_as_map(&of, value))
 }
