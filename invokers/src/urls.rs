@@ -25,13 +25,18 @@ impl Urls {
         }
     }
 
-    /// Each with the path of its field.
+    /// Each with the path of its field, where they are what `url` says.
     pub(crate) fn each(&self) -> Vec<(String, &str)> {
+        self.each_of("url")
+    }
+
+    /// Each with the path of its field.
+    pub(crate) fn each_of(&self, field: &str) -> Vec<(String, &str)> {
         match self {
-            Self::One(url) => vec![("url".to_owned(), url)],
+            Self::One(url) => vec![(field.to_owned(), url)],
             Self::Many(urls) => {
                 let named = urls.iter().enumerate();
-                named.map(|(at, url)| (format!("url[{at}]"), url.as_str())).collect()
+                named.map(|(at, url)| (format!("{field}[{at}]"), url.as_str())).collect()
             }
         }
     }

@@ -9,6 +9,7 @@
 mod ahead;
 mod connect;
 mod exchange;
+mod fetch;
 mod incoming;
 mod origin;
 mod pool;
@@ -24,7 +25,6 @@ use std::{
 use discovery::Endpoints;
 use schemas::{Body, BodyError, Class, EndpointId, Fault};
 
-pub(crate) use self::origin::server_name_of;
 use self::{
     connect::Connector,
     exchange::{Broke, Connection},
@@ -34,6 +34,7 @@ pub use self::{
     exchange::{Answered, Head},
     origin::Origin,
 };
+pub(crate) use self::{fetch::fetch, origin::server_name_of};
 use crate::{Tools, probe::Probed, tls::Tls};
 
 /// How long connecting may take, unless an upstream says otherwise.

@@ -13,6 +13,7 @@ mod reply;
 mod session;
 mod standing;
 mod stream;
+pub mod sync;
 mod under_way;
 
 use std::{cell::OnceCell, sync::Arc};

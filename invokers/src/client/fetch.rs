@@ -1,0 +1,57 @@
+//! One small GET over a connection of its own, for what is read in the background now and then.
+//! Unlike a lane's client it may be used from any thread.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use schemas::{Body, Class, Fault};
+
+use super::{
+    Origin,
+    connect::Connector,
+    exchange::{self, Head},
+    failed,
+    pool::Pool,
+};
+use crate::{Tools, client::Failed, tls::Tls};
+
+/// Reads what is at a path, with the origin's own path in front.
+///
+/// # Errors
+/// If there is no answer in time, if it is none of success, or if it is larger than the limit.
+pub(crate) async fn fetch(
+    origin: &Origin,
+    path: &str,
+    tls: Option<&Tls>,
+    tools: &Tools,
+    within: Duration,
+    bytes_max: usize,
+) -> Result<Bytes, Fault> {
+    let fetched = tokio::time::timeout(within, async {
+        let connector = Connector::new(tls.cloned(), within, tools);
+        let stream = Box::pin(connector.connect(origin, Instant::now() + within)).await?;
+        let pool = Arc::<Pool>::default();
+        let connection = Pool::adopt(&pool, stream);
+        let headers = HeaderMap::new();
+        let head = Head { method: &Method::GET, path, headers: &headers, upgrade: None };
+        let mut nothing = Body::empty();
+        let answered = exchange::exchange(connection, origin, &head, &mut nothing).await;
+        let answered = answered.map_err(|broke| match failed(broke) {
+            Failed::Unsent(fault) | Failed::Sent(fault) => fault,
+        })?;
+        if answered.status != StatusCode::OK {
+            let said = format!("the answer has the status {}", answered.status.as_u16());
+            return Err(Fault::new(Class::UpstreamProtocol, said));
+        }
+        let collected = answered.body.collect(bytes_max).await;
+        collected.map_err(|error| {
+            Fault::new(Class::UpstreamProtocol, "the answer broke off, or is too long")
+                .because(error)
+        })
+    });
+    fetched.await.unwrap_or_else(|_| Err(Fault::new(Class::Timeout, "there was no answer in time")))
+}
