@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use schemas::{FileRef, Name, Secret, template::is_token, units::Span};
 use serde::{Deserialize, Serialize};
 
-use super::auth::Credential;
+use super::{auth::Credential, sync::Monitor};
 use crate::{
     tls::Tls,
     urls::{Urls, is_loopback},
@@ -20,6 +20,10 @@ pub struct Written {
     pub url: Urls,
     /// Publish to JetStream and wait for its acknowledgement: `true`, or the stream that must take it.
     pub jetstream: Option<JetStream>,
+    /// With `jetstream`, the monitoring port of each server, such as `http://127.0.0.1:8222`: it says
+    /// when the server syncs what it has acknowledged, which receipts then tell. Asked once a minute,
+    /// in the background.
+    pub monitor: Option<Urls>,
     /// The user name; with `password`.
     pub username: Option<String>,
     /// The password.
@@ -62,6 +66,8 @@ pub struct Target {
     pub(super) jetstream: bool,
     /// The stream that must take them.
     pub(super) stream: Option<String>,
+    /// Who says when its servers sync.
+    pub(super) monitor: Option<Monitor>,
     /// Who the gateway is.
     pub(super) credential: Credential,
     /// How the `tls://` servers are reached.
@@ -88,6 +94,7 @@ impl Target {
         let mut wrong = Wrong::new();
         let servers = servers(&written.url, &mut wrong);
         let (jetstream, stream) = jetstream(written.jetstream.clone(), &mut wrong);
+        let monitor = monitor(&written, jetstream, &mut wrong);
         let (field, credential) = credential(&written, &mut wrong);
         check_tls(written.tls.as_ref(), &mut wrong);
         let plain =
@@ -117,6 +124,7 @@ impl Target {
             servers: servers.iter().map(|server| server.url(all_tls)).collect(),
             jetstream,
             stream,
+            monitor,
             credential,
             tls: written.tls.unwrap_or_default(),
             connect_timeout: written.connect_timeout.map_or(Duration::from_secs(5), |span| span.0),
@@ -201,6 +209,16 @@ fn jetstream(written: Option<JetStream>, wrong: &mut Wrong) -> (bool, Option<Str
             (true, Some(stream))
         }
     }
+}
+
+fn monitor(written: &Written, jetstream: bool, wrong: &mut Wrong) -> Option<Monitor> {
+    let urls = written.monitor.as_ref()?;
+    if !jetstream {
+        let message = "tells nothing of core NATS, which keeps no message; leave it out";
+        wrong.push(("monitor".to_owned(), message.to_owned()));
+        return None;
+    }
+    Monitor::build(urls, written.tls.as_ref()).map_err(|said| wrong.extend(said)).ok()
 }
 
 /// The one way in which the gateway says who it is, and the field that it stands in.
@@ -316,6 +334,12 @@ mod tests {
             "has no certificate",
         );
         check(json!({"url": "nats://a", "connect_timeout": "0s"}), "connect_timeout", "is 0");
+        check(json!({"url": "nats://a", "monitor": "http://a:8222"}), "monitor", "core NATS");
+        check(
+            json!({"url": "nats://a", "jetstream": true, "monitor": ["http://a", "a"]}),
+            "monitor[1]",
+            "write one such as http://",
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod auth;
 mod config;
 mod consume;
 mod follow;
+mod look;
 mod refusal;
 mod reply;
 mod session;
@@ -28,6 +29,7 @@ pub use self::{
     config::{JetStream, Target, Written},
     consume::{Consumer, consume},
     follow::{Following, follow},
+    look::{Looked, look},
     standing::stand,
 };
 use self::{
@@ -104,8 +106,8 @@ impl Lane {
     ) -> Result<Reply, Fault> {
         let answer = session.request(&call.function, headers, data).await?;
         let stored = Stored::read(&answer)?;
-        let guarantee = self.storages.guarantee(&stored, session);
-        Ok(Reply::published(stored.receipt(&call.function, guarantee)))
+        let kept = self.storages.kept(&stored, session, &self.target, &self.tools);
+        Ok(Reply::published(stored.receipt(&call.function, kept)))
     }
 
     /// The headers of the message and what JetStream is told with them, and the data.

@@ -16,7 +16,14 @@
 //! refusals holds 128 and drops what is over, so fewer messages than that are ever without their
 //! fence.
 
-use std::{future::ready, sync::Arc, time::Duration};
+use std::{
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use async_nats::{
     Client, ConnectErrorKind, ConnectOptions, HeaderMap, Message, PublishErrorKind, Subscriber,
@@ -30,6 +37,7 @@ use tokio::{sync::oneshot, task::JoinSet};
 use super::{
     config::Target,
     refusal::{Refusal, no_tls},
+    sync::{self, Monitor, Sync},
     under_way::{Greeting, UnderWay},
 };
 use crate::{
@@ -73,6 +81,9 @@ pub(crate) struct Session {
     /// Whether fences come back: the user may publish to the inbox.
     fenced: bool,
     under_way: Arc<UnderWay>,
+    /// Nobody has said over this connection when the servers sync: it is not asked again, as one
+    /// whose user may not ask has that written into the server's log each time.
+    unsaid: AtomicBool,
     /// The readers of the inbox and the sender of fences; they end with the session.
     _tasks: JoinSet<()>,
 }
@@ -131,6 +142,16 @@ impl Session {
             entry.sent();
         }
         reply.await.unwrap_or(Err(Refusal::Lost))
+    }
+
+    /// When the servers sync what they have acknowledged.
+    pub(super) async fn sync(&self, monitor: Option<&Monitor>, tools: &Tools) -> Sync {
+        if monitor.is_none() && self.unsaid.load(Relaxed) {
+            return Sync::Unknown;
+        }
+        let said = sync::read(monitor, Some(&self.client), tools).await;
+        self.unsaid.store(said == Sync::Unknown, Relaxed);
+        said
     }
 
     async fn put(
@@ -212,7 +233,7 @@ async fn connect(target: &Arc<Target>, tools: &Tools, server: &str) -> Result<Se
     if fenced {
         tasks.spawn(send_fences(client.clone(), Arc::clone(&under_way), inbox.clone()));
     }
-    Ok(Session { client, inbox, fenced, under_way, _tasks: tasks })
+    Ok(Session { client, inbox, fenced, under_way, unsaid: AtomicBool::new(false), _tasks: tasks })
 }
 
 fn options(

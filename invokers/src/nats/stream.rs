@@ -1,4 +1,4 @@
-//! JetStream: what an acknowledgement says, and where a stream keeps its messages.
+//! JetStream: what an acknowledgement says, and what a stream's messages are safe from.
 
 use std::{
     collections::HashMap,
@@ -11,9 +11,10 @@ use bytes::Bytes;
 use schemas::{Ack, Class, Fault, Guarantee, Receipt};
 use serde::Deserialize;
 
-use super::session::Session;
+use super::{config::Target, session::Session, sync::Sync};
+use crate::Tools;
 
-/// How long a stream's storage is believed. A stream can be made anew with another.
+/// How long is believed how a stream is kept. It can be made anew in another way.
 const BELIEVED: Duration = Duration::from_secs(60);
 
 /// How many streams are remembered.
@@ -93,7 +94,7 @@ impl Stored {
     }
 
     /// The receipt for the caller.
-    pub(super) fn receipt(self, subject: &str, guarantee: Guarantee) -> Receipt {
+    pub(super) fn receipt(self, subject: &str, kept: Kept) -> Receipt {
         let mut receipt = serde_json::Map::new();
         receipt.insert("stream".to_owned(), self.stream.into());
         receipt.insert("sequence".to_owned(), self.seq.into());
@@ -101,7 +102,15 @@ impl Stored {
         if let Some(domain) = self.domain {
             receipt.insert("domain".to_owned(), domain.into());
         }
-        Receipt { ack: Ack::Published, guarantee, duplicate: self.duplicate, receipt }
+        if let Some(sync) = kept.sync {
+            receipt.insert("sync".to_owned(), sync.to_string().into());
+        }
+        Receipt {
+            ack: Ack::Published,
+            guarantee: kept.guarantee(),
+            duplicate: self.duplicate,
+            receipt,
+        }
     }
 }
 
@@ -133,57 +142,101 @@ impl ApiFailure {
     }
 }
 
-/// What is known of where streams keep their messages. It is asked for in the background; until
-/// the answer is here, and where it may not be had, the weaker claim is made.
+/// How a stream keeps its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// On a disk, and written there before it is acknowledged.
+    on_disk: bool,
+    /// When that is synced; none where nothing is written.
+    sync: Option<Sync>,
+}
+
+impl Kept {
+    /// As far as anybody knows.
+    const UNKNOWN: Self = Self { on_disk: false, sync: Some(Sync::Unknown) };
+
+    fn of(config: &Config, sync: Sync) -> Self {
+        // With `persist_mode: async` a message is acknowledged before it is written.
+        let on_disk = config.storage == "file" && config.persist_mode.as_deref() != Some("async");
+        Self { on_disk, sync: on_disk.then_some(sync) }
+    }
+
+    /// What an acknowledgement is worth.
+    fn guarantee(self) -> Guarantee {
+        match (self.on_disk, self.sync) {
+            (true, Some(Sync::Always)) => Guarantee::DiskSynced,
+            (true, _) => Guarantee::BrokerDisk,
+            (false, _) => Guarantee::BrokerMemory,
+        }
+    }
+}
+
+/// What is known of how streams keep their messages. It is asked for in the background; until the
+/// answer is here, and where it may not be had, the weaker claim is made.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Storages(Arc<Mutex<HashMap<String, (Guarantee, Instant)>>>);
+pub(super) struct Storages(Arc<Mutex<HashMap<String, (Kept, Instant)>>>);
 
 impl Storages {
-    /// What an acknowledgement of this stream guarantees. Never [`Guarantee::DiskSynced`]: when a
-    /// server syncs stands in its own configuration, which nobody can ask for.
-    pub(super) fn guarantee(&self, stored: &Stored, session: &Arc<Session>) -> Guarantee {
+    /// How this stream keeps what it has acknowledged.
+    pub(super) fn kept(
+        &self,
+        stored: &Stored,
+        session: &Arc<Session>,
+        target: &Arc<Target>,
+        tools: &Tools,
+    ) -> Kept {
         let mut known = self.known();
         let now = Instant::now();
-        let (guarantee, fresh) = match known.get(&stored.stream) {
-            Some((guarantee, at)) => (*guarantee, now.duration_since(*at) < BELIEVED),
-            None => (Guarantee::BrokerMemory, false),
+        let (kept, fresh) = match known.get(&stored.stream) {
+            Some((kept, at)) => (*kept, now.duration_since(*at) < BELIEVED),
+            None => (Kept::UNKNOWN, false),
         };
         if fresh {
-            return guarantee;
+            return kept;
         }
         if known.len() >= STREAMS_MAX && !known.contains_key(&stored.stream) {
-            return Guarantee::BrokerMemory;
+            return Kept::UNKNOWN;
         }
         // Noted before the answer is here, so that it is asked for once. What was believed too
         // long is not believed until then.
-        known.insert(stored.stream.clone(), (Guarantee::BrokerMemory, now));
+        known.insert(stored.stream.clone(), (Kept::UNKNOWN, now));
         let api = stored.domain.as_ref().map_or("$JS".to_owned(), |domain| format!("$JS.{domain}"));
-        let ask = ask(self.clone(), Arc::clone(session), api, stored.stream.clone());
-        drop(tokio::spawn(ask));
-        Guarantee::BrokerMemory
+        let (storages, session) = (self.clone(), Arc::clone(session));
+        let (target, tools, stream) = (Arc::clone(target), tools.clone(), stored.stream.clone());
+        drop(tokio::spawn(async move {
+            let Some(config) = ask(&session, &api, &stream).await else { return };
+            storages.note(&stream, Kept::of(&config, Sync::Unknown));
+            let sync = session.sync(target.monitor.as_ref(), &tools).await;
+            storages.note(&stream, Kept::of(&config, sync));
+        }));
+        Kept::UNKNOWN
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, (Guarantee, Instant)>> {
+    fn note(&self, stream: &str, kept: Kept) {
+        self.known().insert(stream.to_owned(), (kept, Instant::now()));
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, (Kept, Instant)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn ask(storages: Storages, session: Arc<Session>, api: String, stream: String) {
+#[derive(Deserialize)]
+struct Config {
+    storage: String,
+    persist_mode: Option<String>,
+}
+
+/// How a stream is configured, if that may be known.
+async fn ask(session: &Session, api: &str, stream: &str) -> Option<Config> {
     #[derive(Deserialize)]
     struct Info {
         config: Config,
     }
-    #[derive(Deserialize)]
-    struct Config {
-        storage: String,
-    }
     let subject = format!("{api}.API.STREAM.INFO.{stream}");
     let asked = session.request(&subject, HeaderMap::new(), Bytes::new());
-    let Ok(Ok(answer)) = tokio::time::timeout(ASKING, asked).await else { return };
-    let Ok(info) = serde_json::from_slice::<Info>(&answer.payload) else { return };
-    if info.config.storage == "file" {
-        storages.known().insert(stream, (Guarantee::BrokerDisk, Instant::now()));
-    }
+    let answer = tokio::time::timeout(ASKING, asked).await.ok()?.ok()?;
+    serde_json::from_slice::<Info>(&answer.payload).ok().map(|info| info.config)
 }
 
 #[cfg(test)]
@@ -205,14 +258,37 @@ mod tests {
     #[test]
     fn an_acknowledgement_becomes_a_receipt() {
         let ack = message(r#"{"stream":"S","seq":7,"domain":"d","duplicate":true}"#, None);
-        let receipt = Stored::read(&ack).unwrap().receipt("a.b", Guarantee::BrokerDisk);
+        let kept = Kept { on_disk: true, sync: Some(Sync::Every(Duration::from_secs(120))) };
+        let receipt = Stored::read(&ack).unwrap().receipt("a.b", kept);
         assert_eq!(
             serde_json::to_value(receipt).unwrap(),
             serde_json::json!({
                 "ack": "published", "guarantee": "broker-disk", "duplicate": true,
-                "receipt": {"stream": "S", "sequence": 7, "subject": "a.b", "domain": "d"}
+                "receipt": {
+                    "stream": "S", "sequence": 7, "subject": "a.b", "domain": "d", "sync": "2m"
+                }
             })
         );
+    }
+
+    #[test]
+    fn only_what_is_written_and_synced_before_it_is_acknowledged_is_called_synced() {
+        let every = Sync::Every(Duration::from_secs(1));
+        for (storage, persist_mode, sync, guarantee, said) in [
+            ("file", None, Sync::Always, Guarantee::DiskSynced, Some("always")),
+            ("file", Some("default"), Sync::Always, Guarantee::DiskSynced, Some("always")),
+            ("file", None, every, Guarantee::BrokerDisk, Some("1s")),
+            ("file", None, Sync::Unknown, Guarantee::BrokerDisk, Some("unknown")),
+            ("file", Some("async"), Sync::Always, Guarantee::BrokerMemory, None),
+            ("memory", None, Sync::Always, Guarantee::BrokerMemory, None),
+        ] {
+            let persist_mode = persist_mode.map(str::to_owned);
+            let config = Config { storage: storage.to_owned(), persist_mode };
+            let kept = Kept::of(&config, sync);
+            assert_eq!(kept.guarantee(), guarantee, "{storage} {sync}");
+            assert_eq!(kept.sync.map(|sync| sync.to_string()).as_deref(), said);
+        }
+        assert_eq!(Kept::UNKNOWN.guarantee(), Guarantee::BrokerMemory);
     }
 
     #[test]

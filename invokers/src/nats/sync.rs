@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use async_nats::Client;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use schemas::units::Span;
 use serde::Deserialize;
 
 use crate::{
@@ -42,22 +43,13 @@ pub enum Sync {
     Unknown,
 }
 
-/// In the server's own words: `always`, `2m0s`, or `unknown`.
+/// In a word: `always`, a time such as `2m`, or `unknown`.
 impl fmt::Display for Sync {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Always => out.write_str("always"),
+            Self::Every(span) => Span(*span).fmt(out),
             Self::Unknown => out.write_str("unknown"),
-            Self::Every(span) if *span < Duration::from_secs(1) => write!(out, "{span:?}"),
-            Self::Every(span) => {
-                let (minutes, seconds) = (span.as_secs() / 60, span.as_secs() % 60);
-                match (minutes / 60, minutes % 60) {
-                    (0, 0) => {}
-                    (0, minutes) => write!(out, "{minutes}m")?,
-                    (hours, minutes) => write!(out, "{hours}h{minutes}m")?,
-                }
-                write!(out, "{seconds}s")
-            }
         }
     }
 }
@@ -217,12 +209,10 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_is_shown_in_the_words_of_the_server() {
+    fn a_setting_is_shown_in_a_word() {
         for (sync, shown) in [
             (Sync::Always, "always"),
-            (Sync::Every(Duration::from_secs(120)), "2m0s"),
-            (Sync::Every(Duration::from_secs(10)), "10s"),
-            (Sync::Every(Duration::from_secs(3_605)), "1h0m5s"),
+            (Sync::Every(Duration::from_secs(120)), "2m"),
             (Sync::Every(Duration::from_millis(500)), "500ms"),
             (Sync::Unknown, "unknown"),
         ] {

@@ -10,3 +10,4 @@ mod loss;
 mod publish;
 mod request;
 mod stream;
+mod synced;

@@ -50,7 +50,9 @@ fn an_acknowledgement_names_the_stream_and_what_it_guarantees() {
             first,
             json!({
                 "ack": "published", "guarantee": "broker-memory", "duplicate": false,
-                "receipt": {"stream": "file", "sequence": 1, "subject": "file"}
+                "receipt": {
+                    "stream": "file", "sequence": 1, "subject": "file", "sync": "unknown"
+                }
             }),
             "until the stream's storage is known, the weaker claim is made"
         );
