@@ -1,9 +1,9 @@
 //! Do the upstreams of a table answer, and have they what its routes and sources need?
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ingress::{Action, Table, Upstream};
-use invokers::{Target, Tools, nats, probe};
+use invokers::{Target, Tools, amqp, consume::Wanted, nats, probe};
 
 /// What came of connecting to one place of an upstream.
 #[derive(Debug)]
@@ -32,8 +32,14 @@ pub(crate) async fn all(table: &Table, tools: &Tools) -> Vec<Probed> {
                 Err(fault) => Err(fault.chain()),
             },
         }));
-        if let (true, Target::Nats(target)) = (answers, &upstream.target) {
-            all.extend(streams(table, upstream, target, tools).await);
+        match &upstream.target {
+            Target::Nats(target) if answers => {
+                all.extend(streams(table, upstream, target, tools).await);
+            }
+            Target::Amqp(target) if answers => {
+                all.extend(queues(table, upstream, target, tools).await);
+            }
+            _ => {}
         }
     }
     all
@@ -43,7 +49,7 @@ pub(crate) async fn all(table: &Table, tools: &Tools) -> Vec<Probed> {
 async fn streams(
     table: &Table,
     upstream: &Upstream,
-    target: &std::sync::Arc<nats::Target>,
+    target: &Arc<nats::Target>,
     tools: &Tools,
 ) -> Vec<Probed> {
     let targets = table.routes.iter().flat_map(|route| match &route.action {
@@ -57,10 +63,7 @@ async fn streams(
             None => any_of(&target.address.function.to_string()),
         })
         .collect();
-    let sources = table.sources.values().filter_map(|source| source.consumes.as_ref());
-    let own = sources.filter(|consumes| consumes.upstream.index == upstream.index);
-    let wanted: Vec<_> = own.map(|consumes| &consumes.wanted).collect();
-    let looked = nats::look(target, tools, &subjects, &wanted).await;
+    let looked = nats::look(target, tools, &subjects, &wanted(table, upstream)).await;
     let probed = looked.into_iter().map(|looked| Probed {
         upstream: upstream.name.to_string(),
         kind: upstream.target.kind(),
@@ -68,6 +71,34 @@ async fn streams(
         outcome: looked.outcome.map_err(|fault| fault.chain()),
     });
     probed.collect()
+}
+
+/// Looks at the queues of an upstream's sources.
+async fn queues(
+    table: &Table,
+    upstream: &Upstream,
+    target: &Arc<amqp::Target>,
+    tools: &Tools,
+) -> Vec<Probed> {
+    let mut all = Vec::new();
+    for one in wanted(table, upstream) {
+        let looked = amqp::look(target, tools, one).await;
+        let said = |(waiting, consumers)| format!("{waiting} wait, {consumers} consume them");
+        all.push(Probed {
+            upstream: upstream.name.to_string(),
+            kind: upstream.target.kind(),
+            at: format!("queue {}", amqp::queue(&one.from).unwrap_or_default()),
+            outcome: looked.map(said).map_err(|fault| fault.chain()),
+        });
+    }
+    all
+}
+
+/// What the sources of an upstream consume.
+fn wanted<'t>(table: &'t Table, upstream: &Upstream) -> Vec<&'t Wanted> {
+    let sources = table.sources.values().filter_map(|source| source.consumes.as_ref());
+    let own = sources.filter(|consumes| consumes.upstream.index == upstream.index);
+    own.map(|consumes| &consumes.wanted).collect()
 }
 
 /// A pattern for the subjects that a subject with placeholders may become.

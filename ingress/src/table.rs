@@ -56,10 +56,8 @@ pub struct Table {
 pub struct OnJetstream {
     /// What its server has to know.
     pub server: outbox::config::Server,
-    /// How the server is reached.
+    /// How the server is reached, and who says when it syncs what it has stored.
     pub target: Arc<invokers::nats::Target>,
-    /// Where the servers say when they sync what they have stored.
-    pub monitors: Vec<String>,
 }
 
 /// A socket on which requests arrive.

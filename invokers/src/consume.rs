@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use schemas::Fault;
 
-use crate::{Target, Tools, message::Message, nats};
+use crate::{Target, Tools, amqp, message::Message, nats};
 
 /// What is consumed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +36,8 @@ pub(crate) enum Hold {
     Nothing,
     /// An acknowledgement to JetStream.
     JetStream(Box<async_nats::jetstream::message::Acker>),
+    /// An acknowledgement to an AMQP broker: the delivery without its data.
+    Amqp(Box<lapin::message::Delivery>),
 }
 
 impl fmt::Debug for Hold {
@@ -49,6 +51,8 @@ impl fmt::Debug for Hold {
 pub enum Consumer {
     /// From NATS.
     Nats(nats::Consumer),
+    /// From an AMQP broker.
+    Amqp(amqp::Consumer),
 }
 
 /// Begins to consume.
@@ -60,7 +64,8 @@ pub async fn consume(target: &Target, tools: &Tools, wanted: &Wanted) -> Result<
         Target::Nats(target) => {
             nats::consume(Arc::clone(target), tools, wanted).await.map(Consumer::Nats)
         }
-        Target::Http(_) | Target::Amqp(_) | Target::Embedded(_) => Err(Fault::new(
+        Target::Amqp(target) => amqp::consume(target, tools, wanted).await.map(Consumer::Amqp),
+        Target::Http(_) | Target::Embedded(_) => Err(Fault::new(
             schemas::Class::Internal,
             "this kind of upstream has nothing that could be consumed here",
         )),
@@ -75,6 +80,7 @@ impl Consumer {
     pub async fn next(&mut self) -> Result<Taken, Fault> {
         match self {
             Self::Nats(consumer) => consumer.next().await,
+            Self::Amqp(consumer) => consumer.next().await,
         }
     }
 }
@@ -95,6 +101,7 @@ impl Taken {
                 // What is lost with the connection comes again.
                 acker.ack().await.unwrap_or_default();
             }
+            Hold::Amqp(delivery) => amqp::settle(delivery).await,
         }
     }
 
@@ -106,13 +113,15 @@ impl Taken {
                 let kind = async_nats::jetstream::AckKind::Nak(Some(after));
                 acker.ack_with(kind).await.unwrap_or_default();
             }
+            Hold::Amqp(delivery) => amqp::give_back(delivery, after).await,
         }
     }
 
     /// It is still being worked on: the broker shall give it to nobody else yet.
     pub async fn keep(&self) {
         match &self.hold {
-            Hold::Nothing => {}
+            // An AMQP broker waits for as long as the connection is there.
+            Hold::Nothing | Hold::Amqp(_) => {}
             Hold::JetStream(acker) => {
                 let kind = async_nats::jetstream::AckKind::Progress;
                 acker.ack_with(kind).await.unwrap_or_default();

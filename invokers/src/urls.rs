@@ -16,15 +16,6 @@ pub enum Urls {
 }
 
 impl Urls {
-    /// Each.
-    #[must_use]
-    pub fn all(&self) -> Vec<String> {
-        match self {
-            Self::One(url) => vec![url.clone()],
-            Self::Many(urls) => urls.clone(),
-        }
-    }
-
     /// Each with the path of its field, where they are what `url` says.
     pub(crate) fn each(&self) -> Vec<(String, &str)> {
         self.each_of("url")

@@ -1,6 +1,7 @@
 //! Events and requests on a real RabbitMQ.
 
 mod breaking;
+mod consuming;
 mod publishing;
 mod replying;
 mod secured;

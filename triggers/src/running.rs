@@ -204,7 +204,13 @@ impl Job {
                         let topic = &taken.topic;
                         let why = format!("a message of {topic} stays with the broker: {error}");
                         shared.tell(&State::Failed(why.into()));
-                        return taken.give_back(HELD).await;
+                        let mut stopping = stopping.clone();
+                        // One that is dropped goes back with its connection.
+                        tokio::select! {
+                            () = taken.give_back(HELD) => {}
+                            _ = stopping.wait_for(|stop| *stop) => {}
+                        }
+                        return;
                     }
                     Err(_) => {
                         if *stopping.borrow() {

@@ -7,22 +7,16 @@ use ::outbox::{
     config,
     jetstream::{self, Jetstream, Settings, Syncs, Tell, look},
 };
-use bytes::Bytes;
-use http::{Request, Uri, header};
-use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use ingress::{OnJetstream, Table};
-use invokers::{Target, Tools, nats};
-use schemas::{Body, units::Span};
-use serde::Deserialize;
-use tokio::{net::TcpStream, time::timeout};
+use invokers::{
+    Target, Tools,
+    nats::{
+        self,
+        sync::{self, Sync},
+    },
+};
 
 use crate::{cli::print, probe::Probed};
-
-/// How long a monitor may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// How long it is believed what the monitors have said.
 const BELIEVED: Duration = Duration::from_secs(60);
@@ -39,14 +33,14 @@ pub(super) async fn open(
     let tell = Tell::new(|trouble| print::error(&format!("gusset: outbox: {trouble}")));
     let settings = Settings::of(settings, &kept.server, tell);
     let store = Arc::new(Jetstream::open(connection, settings));
-    tokio::spawn(ask_again(Arc::downgrade(&store), Arc::clone(kept)));
+    tokio::spawn(ask_again(Arc::downgrade(&store), Arc::clone(kept), tools.clone()));
     Ok(store)
 }
 
 /// Tells the store when its servers sync, for as long as it lives.
-async fn ask_again(store: std::sync::Weak<Jetstream>, kept: Arc<OnJetstream>) {
+async fn ask_again(store: std::sync::Weak<Jetstream>, kept: Arc<OnJetstream>, tools: Tools) {
     while let Some(store) = store.upgrade() {
-        store.synced(syncs(&kept).await);
+        store.synced(syncs(&kept, &tools).await);
         drop(store);
         tokio::time::sleep(BELIEVED).await;
     }
@@ -80,7 +74,7 @@ pub(crate) async fn probe(table: &Table, tools: &Tools) -> Vec<Probed> {
         Err(fault) => Err(fault.chain()),
     };
     let outcome = match looked {
-        Ok(looked) => Ok(said(&looked, kept, &syncs(kept).await)),
+        Ok(looked) => Ok(said(&looked, kept, &syncs(kept, tools).await)),
         Err(why) => Err(why),
     };
     all.push(probed(format!("stream {}", kept.server.stream), outcome));
@@ -112,60 +106,11 @@ fn said(looked: &jetstream::Looked, kept: &OnJetstream, syncs: &Syncs) -> String
     )
 }
 
-/// When the servers sync: the laxest of them, and unknown if one that keeps the stream may not have
-/// been asked.
-async fn syncs(kept: &OnJetstream) -> Syncs {
-    let mut longest = None;
-    for monitor in &kept.monitors {
-        match ask(monitor).await {
-            Ok(Config { sync_always: true, .. }) => {}
-            Ok(Config { sync_interval, .. }) => longest = longest.max(Some(sync_interval)),
-            Err(_) => return Syncs::Unknown,
-        }
-    }
-    match longest {
-        Some(nanos) => Syncs::Every(Span(Duration::from_nanos(nanos)).to_string().into()),
-        None if kept.monitors.len() < usize::from(kept.server.replicas) => Syncs::Unknown,
-        None => Syncs::Always,
-    }
-}
-
-/// What a monitor says of JetStream.
-#[derive(Deserialize)]
-struct Config {
-    #[serde(default)]
-    sync_always: bool,
-    /// In nanoseconds.
-    #[serde(default)]
-    sync_interval: u64,
-}
-
-async fn ask(monitor: &str) -> Result<Config, String> {
-    #[derive(Deserialize)]
-    struct Said {
-        config: Config,
-    }
-    let asked = async {
-        let uri: Uri = monitor.parse().map_err(|_| "it is no URL".to_owned())?;
-        let authority = uri.authority().ok_or("it has no host")?;
-        let port = authority.port_u16().unwrap_or(8222);
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let told = |error: &dyn std::fmt::Display| error.to_string();
-        let socket = TcpStream::connect((host, port)).await.map_err(|error| told(&error))?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(socket)).await.map_err(|error| told(&error))?;
-        // It ends with the socket, whose end the answer tells.
-        let task = tokio::spawn(connection);
-        let request = Request::get("/jsz").header(header::HOST, authority.as_str());
-        let request = request.body(Empty::<Bytes>::new()).map_err(|error| told(&error))?;
-        let answer = sender.send_request(request).await.map_err(|error| told(&error))?;
-        let body = Body::incoming(answer.into_body()).collect(ANSWER_BYTES_MAX).await;
-        task.abort();
-        let body = body.map_err(|error| told(&error))?;
-        serde_json::from_slice::<Said>(&body).map_err(|error| told(&error))
-    };
-    match timeout(ANSWER_WITHIN, asked).await {
-        Ok(said) => said.map(|said| said.config),
-        Err(_) => Err("it does not answer".to_owned()),
+/// When the servers sync, as their monitors say.
+async fn syncs(kept: &OnJetstream, tools: &Tools) -> Syncs {
+    match sync::monitored(&kept.target, tools).await {
+        Sync::Always => Syncs::Always,
+        every @ Sync::Every(_) => Syncs::Every(every.to_string().into()),
+        Sync::Unknown => Syncs::Unknown,
     }
 }

@@ -315,7 +315,7 @@ pub(super) struct Redirect {
 pub(super) struct Source {
     /// What it consumes: a topic of an upstream of kind embedded (`local/orders`) or a subject of
     /// one of kind nats (`js/orders.created`), in both of which `*` and a last `>` may stand for
-    /// tokens.
+    /// tokens; or a queue of one of kind amqp (`rabbit//orders`).
     pub(super) from: Address,
     /// How many of its events are delivered at once, from 1 to 1024. Default 16.
     pub(super) concurrency: Option<u32>,
@@ -368,6 +368,7 @@ impl OutboxOnJetstream {
         invokers::nats::Written {
             url: self.url,
             jetstream: Some(invokers::nats::JetStream::On(true)),
+            monitor: self.monitor,
             username: self.username,
             password: self.password,
             token: self.token,

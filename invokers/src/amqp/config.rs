@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use schemas::{Name, Secret, units::Span};
 use serde::{Deserialize, Serialize};
 
-use super::declare::Declare;
+use super::declare::{Declare, Queue};
 use crate::{
     tls::Tls,
     urls::{Urls, is_loopback},
@@ -127,6 +127,14 @@ impl Target {
             }),
             _ => Err(wrong),
         }
+    }
+}
+
+impl Target {
+    /// The queue of a source as it is declared, if it is declared here.
+    #[must_use]
+    pub fn declared(&self, queue: &str) -> Option<&Queue> {
+        self.declare.queues.iter().find(|known| known.name == queue)
     }
 }
 

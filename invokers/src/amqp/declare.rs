@@ -235,6 +235,16 @@ impl Queue {
     fn is_durable(&self) -> bool {
         self.durable.unwrap_or(true)
     }
+
+    /// After how many deliveries the broker gives up a message that was not acknowledged, if that is
+    /// written.
+    #[must_use]
+    pub fn delivery_limit(&self) -> Option<i64> {
+        match self.arguments.as_ref()?.get("x-delivery-limit")? {
+            Argument::Integer(limit) if *limit >= 0 => Some(*limit),
+            _ => None,
+        }
+    }
 }
 
 /// Whether a topic binding's pattern fits a key.

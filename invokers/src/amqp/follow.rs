@@ -75,7 +75,7 @@ pub async fn follow(
 }
 
 /// A session with the first server that takes it, and with what is declared, as a lane has.
-async fn open(target: &Arc<Target>, tools: &Tools) -> Result<Session, Why> {
+pub(super) async fn open(target: &Arc<Target>, tools: &Tools) -> Result<Session, Why> {
     let servers = Servers { target: Arc::clone(target), tools: tools.clone() };
     let mut last = Why::from(link::down(Servers::NAME));
     for server in 0..servers.servers() {

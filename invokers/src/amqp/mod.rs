@@ -8,6 +8,7 @@
 
 mod channels;
 mod config;
+mod consume;
 mod declare;
 mod follow;
 mod pipeline;
@@ -21,9 +22,11 @@ use std::{cell::OnceCell, sync::Arc};
 use futures_util::future::LocalBoxFuture;
 use schemas::{Ack, Call, Class, Fault, Guarantee, Invoker, Ran, Receipt, Reply};
 
+pub(crate) use self::consume::{give_back, settle};
 pub(crate) use self::session::Servers;
 pub use self::{
     config::{Target, Written},
+    consume::{Consumer, consume, look, queue},
     declare::{Argument, Arguments, Binding, Declare, Exchange, Queue, QueueKind, Routing},
     follow::{Following, follow},
 };

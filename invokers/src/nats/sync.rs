@@ -13,6 +13,7 @@ use futures_util::StreamExt as _;
 use schemas::units::Span;
 use serde::Deserialize;
 
+use super::config::Target;
 use crate::{
     Tools,
     client::{Origin, fetch},
@@ -98,6 +99,11 @@ impl Monitor {
         }
         heard.weakest()
     }
+}
+
+/// What the monitors of an upstream say.
+pub async fn monitored(target: &Target, tools: &Tools) -> Sync {
+    read(target.monitor.as_ref(), None, tools).await
 }
 
 /// Reads the setting: from the monitoring ports if there are any, else over a connection whose

@@ -116,27 +116,13 @@ fn read_server(
             right = false;
         }
     }
-    let monitors = written.monitor.iter().flat_map(|urls| urls.all()).collect::<Vec<_>>();
-    for monitor in &monitors {
-        let uri: Option<http::Uri> = monitor.parse().ok();
-        let fits = uri.is_some_and(|uri| {
-            uri.scheme_str() == Some("http")
-                && matches!(uri.path(), "" | "/")
-                && uri.query().is_none()
-        });
-        if !fits || monitor.contains('@') {
-            let at = spot.field("monitor");
-            report.error(&at, "is no address of a monitor", "write such as http://127.0.0.1:8222");
-            right = false;
-        }
-    }
     let server = Server::new(written.stream.as_deref(), written.replicas);
     let server = server.map_err(|wrong| complain(spot, wrong, report)).ok();
     // The name that the connection has at the server.
     let name: Name = "outbox".parse().ok()?;
     match (nats::Target::build(&name, written.nats()), server) {
         (Ok(target), Some(server)) if right => {
-            Some(Arc::new(OnJetstream { server, target: Arc::new(target), monitors }))
+            Some(Arc::new(OnJetstream { server, target: Arc::new(target) }))
         }
         (Ok(_), _) => None,
         (Err(wrong), _) => {

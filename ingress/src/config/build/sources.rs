@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use invokers::{Target, consume::Wanted, embedded};
+use invokers::{Target, amqp, consume::Wanted, embedded};
 use schemas::Name;
 
 use super::{Named, Sections, doors, upstreams::Upstreams};
@@ -55,10 +55,8 @@ pub(super) fn read<'a>(sections: &Sections<'a>, report: &mut Report) -> Sources<
             report.error(&spot.field("concurrency"), format!("{at_once} does not fit"), remedy);
         }
         let topics = written.from.function.literal().unwrap_or_default();
-        if !embedded::is_pattern(topics) {
-            let message = format!("\"{}\" names no topic", written.from);
-            let remedy = "write one such as local/orders, or a pattern such as \"local/orders.*\"";
-            report.error(&from, message, remedy);
+        if !embedded::is_pattern(topics) && amqp::queue(topics).is_none() {
+            no_topic(&written.from.to_string(), &from, report);
             return None;
         }
         let durable = written.durable.clone().unwrap_or_else(|| format!("gusset-{name}"));
@@ -76,6 +74,30 @@ pub(super) fn read<'a>(sections: &Sections<'a>, report: &mut Report) -> Sources<
             broker: None,
         })
     })
+}
+
+fn no_topic(from: &str, spot: &Spot<'_>, report: &mut Report) {
+    let remedy = "write one such as local/orders, or a pattern such as \"local/orders.*\"";
+    report.error(spot, format!("\"{from}\" names no topic"), remedy);
+}
+
+/// Says what the declaration of a source's queue tells.
+fn check_queue(target: &amqp::Target, function: &str, at: &Spot<'_>, report: &mut Report) {
+    let queue = amqp::queue(function).and_then(|name| target.declared(name));
+    let Some(queue) = queue else { return };
+    if queue.kind == Some(amqp::QueueKind::Stream) {
+        let message =
+            format!("\"{}\" is a stream, and a source of one is not built yet", queue.name);
+        report.error(at, message, "bind a queue to the same exchange, and consume that");
+    }
+    if let Some(limit) = queue.delivery_limit() {
+        let message = format!(
+            "the broker gives up what `{}` has given out {limit} times and was not stored; the \
+             gateway's own schedule ends by itself",
+            queue.name
+        );
+        report.warn(at, message, "leave `x-delivery-limit` out, or write -1");
+    }
 }
 
 impl Sources<'_> {
@@ -96,12 +118,27 @@ impl Sources<'_> {
             let Some(Some(upstream)) = upstreams.find(&read.upstream, &at, report) else {
                 continue;
             };
+            let is_queue = amqp::queue(&read.topics).is_some();
+            let of_topics = matches!(upstream.target, Target::Embedded(_) | Target::Nats(_));
+            if is_queue && of_topics {
+                no_topic(&format!("{}/{}", read.upstream, read.topics), &at, report);
+                continue;
+            }
             match &upstream.target {
-                Target::Embedded(_) if read.named => {
-                    let message = "topics of this gateway's own remember nobody by name";
+                Target::Embedded(_) | Target::Amqp(_) if read.named => {
+                    let message = "only NATS remembers by name what was consumed";
                     report.error(&at.key("durable"), message, "leave it out");
                 }
                 Target::Embedded(_) => {}
+                Target::Amqp(_) if !is_queue => {
+                    let message = format!("\"{}/{}\" names no queue", read.upstream, read.topics);
+                    let remedy = format!("write one such as {}//orders", read.upstream);
+                    report.error(&at, message, remedy);
+                }
+                Target::Amqp(target) => {
+                    check_queue(target, &read.topics, &at, report);
+                    read.broker = Some(Arc::clone(upstream));
+                }
                 Target::Nats(target) => {
                     if !target.jetstream() {
                         let message = format!(
@@ -116,7 +153,7 @@ impl Sources<'_> {
                 other => {
                     let kind = other.kind();
                     let message = format!("a source of kind {kind} is not built yet");
-                    let remedy = "consume a topic of an upstream of kind embedded or nats";
+                    let remedy = "consume from an upstream of kind embedded, nats or amqp";
                     report.error(&at, message, remedy);
                 }
             }
