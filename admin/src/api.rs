@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ::outbox::embedded::Progressed;
 use axum::{
     Json, Router,
     body::Body as Received,
@@ -42,6 +43,43 @@ pub(crate) struct Ready {
     table: String,
     /// Where requests arrive.
     listeners: Vec<Listening>,
+    /// How far the outbox has come, if anything needs one. Until it is ready, what is to be stored
+    /// is refused, and all else is served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outbox: Option<OutboxState>,
+}
+
+/// How far an outbox has come.
+#[derive(Serialize, JsonSchema)]
+#[serde(tag = "state", rename_all = "lowercase")]
+enum OutboxState {
+    /// It is being read.
+    Reading {
+        /// So many bytes are.
+        read: u64,
+        /// Of so many; 0 where that is not known.
+        of: u64,
+    },
+    /// It can be used.
+    Ready,
+    /// It cannot be used any more.
+    Broken {
+        /// Why.
+        why: String,
+    },
+    /// It is closed.
+    Closed,
+}
+
+impl From<Progressed> for OutboxState {
+    fn from(progressed: Progressed) -> Self {
+        match progressed {
+            Progressed::Recovering { read, of } => Self::Reading { read, of },
+            Progressed::Ready => Self::Ready,
+            Progressed::Broken(why) => Self::Broken { why: why.to_string() },
+            Progressed::Closed => Self::Closed,
+        }
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -121,6 +159,7 @@ async fn ready(State(api): State<Api>) -> Response {
         version: concat!("gusset ", env!("CARGO_PKG_VERSION")),
         table: api.live.table().version.clone(),
         listeners: listeners.collect(),
+        outbox: api.live.outbox_progress().map(OutboxState::from),
     };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(said)).into_response()

@@ -21,7 +21,7 @@ mod server;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use ::outbox::Store;
+use ::outbox::{Store, embedded::Progressed};
 use futures_util::future::BoxFuture;
 use ingress::{Table, Upstream};
 use schemas::{Fault, Job, Name, Record, Revealed, secret::NoSecret};
@@ -81,6 +81,9 @@ pub trait Live: Send + Sync + 'static {
 
     /// Where accepted events are kept, if anything that is served needs it.
     fn outbox(&self) -> Option<Arc<dyn Store>>;
+
+    /// How far that has come: it may still be read, or broken.
+    fn outbox_progress(&self) -> Option<Progressed>;
 
     /// Listens to a topic of an upstream. Ready once everything published from then on is seen.
     fn follow(

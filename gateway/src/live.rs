@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use ::outbox::Store;
+use ::outbox::{Store, embedded::Progressed};
 use admin::{
     Live,
     config::{Config, IfMatch, NotChanged, Text},
@@ -88,6 +88,10 @@ impl Live for Running {
 
     fn outbox(&self) -> Option<Arc<dyn Store>> {
         self.tools.outbox.store().cloned()
+    }
+
+    fn outbox_progress(&self) -> Option<Progressed> {
+        self.delivering.progressed()
     }
 
     fn follow(

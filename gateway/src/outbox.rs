@@ -1,6 +1,7 @@
 //! The outbox of a running gateway: opened when something needs it, and delivered from until the
 //! gateway stops.
 
+mod dead;
 mod on_jetstream;
 
 use std::{
@@ -23,6 +24,7 @@ use tokio::{
     task::JoinHandle,
 };
 
+use self::dead::Saying;
 pub(crate) use self::on_jetstream::probe;
 use crate::{
     cli::print,
@@ -35,6 +37,7 @@ pub(crate) struct Delivering {
     outbox: Arc<Outbox>,
     tools: Tools,
     courier: Arc<Courier>,
+    saying: Arc<Saying>,
     kept: Kept,
     working: Mutex<Option<JoinHandle<()>>>,
     /// Whether it has been read.
@@ -66,7 +69,9 @@ impl Delivering {
     pub(crate) fn new(tools: Tools, plane: Arc<Plane>, kept: Kept) -> Self {
         let outbox = Arc::clone(&tools.outbox);
         let courier = Arc::new(Courier::new(plane, Arc::clone(&outbox)));
-        Self { outbox, tools, courier, kept, working: Mutex::default(), progress: OnceLock::new() }
+        let saying = Arc::new(Saying::new(Arc::clone(&courier)));
+        let (working, progress) = (Mutex::default(), OnceLock::new());
+        Self { outbox, tools, courier, saying, kept, working, progress }
     }
 
     /// Opens the outbox and begins to deliver, if the table needs it and it is not open yet.
@@ -81,14 +86,15 @@ impl Delivering {
         let store = match self.kept {
             Kept::InMemory => Arc::new(Memory::default()) as Arc<dyn Store>,
             Kept::AsWritten => {
-                let (store, mut progress) = match &table.on_jetstream {
+                let (store, mut progress) = match &table.outbox.on_jetstream {
                     Some(kept) => {
-                        let store = on_jetstream::open(&table.outbox, kept, &self.tools).await?;
+                        let store =
+                            on_jetstream::open(&table.outbox.settings, kept, &self.tools).await?;
                         let progress = store.progress();
                         (store as Arc<dyn Store>, progress)
                     }
                     None => {
-                        let store = store(&table.outbox, folder)?;
+                        let store = store(&table.outbox.settings, folder)?;
                         let progress = store.progress();
                         (store as Arc<dyn Store>, progress)
                     }
@@ -100,7 +106,8 @@ impl Delivering {
             }
         };
         self.outbox.open(Arc::clone(&store));
-        let (courier, outcomes) = (Arc::clone(&self.courier), Arc::clone(&self.outbox.outcomes));
+        let (courier, saying) = (Arc::clone(&self.courier), Arc::clone(&self.saying));
+        let outcomes = Arc::clone(&self.outbox.outcomes);
         let progress = self.progress.get().cloned();
         *working = Some(tokio::spawn(async move {
             if let Some(mut progress) = progress {
@@ -108,19 +115,27 @@ impl Delivering {
                 drop(progress.wait_for(is_read).await);
             }
             courier.follow(&*store);
-            worker::run(store, courier, outcomes).await;
+            worker::run(store, saying, outcomes).await;
         }));
         Ok(())
     }
 
-    /// Whether the store can be used. One that has no progress is there at once.
-    fn is_ready(&self) -> bool {
-        self.progress.get().is_none_or(|progress| *progress.borrow() == Progressed::Ready)
+    /// How far the store has come, if anything needs one. One that has no progress is there at once.
+    pub(crate) fn progressed(&self) -> Option<Progressed> {
+        self.outbox.store()?;
+        let progress = self.progress.get().map(|progress| progress.borrow().clone());
+        Some(progress.unwrap_or(Progressed::Ready))
     }
 
-    /// What is to be done now and then: a new table is followed. What a store has parked it knows
-    /// once it has been read.
+    /// Whether the store can be used.
+    fn is_ready(&self) -> bool {
+        self.progressed() == Some(Progressed::Ready)
+    }
+
+    /// What is to be done now and then: a new table is followed, and said what was given up. What a
+    /// store has parked it knows once it has been read.
     pub(crate) fn keep(&self) {
+        self.saying.say_the_rest();
         if let Some(store) = self.outbox.store()
             && self.is_ready()
         {

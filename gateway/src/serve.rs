@@ -92,8 +92,9 @@ pub(crate) fn serve(
     let delivering =
         Arc::new(Delivering::new(service.tools.clone(), Arc::clone(&plane), service.kept));
     control.block_on(delivering.open(&table, &folder)).map_err(Stop::failed)?;
-    let configuration = Arc::new(Configuration::new(Arc::clone(&plane), start, service.offer));
     let tools = service.tools;
+    let (served, outbox) = (Arc::clone(&plane), Arc::clone(&tools.outbox));
+    let configuration = Arc::new(Configuration::new(served, outbox, start, service.offer));
     let triggers = Arc::new(sources::new(Arc::clone(&plane), tools.clone()));
     {
         let _inside = control.enter();

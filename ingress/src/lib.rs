@@ -30,4 +30,6 @@ mod values;
 
 pub use plane::{Courier, NotReplaced, Plane, RecordFormat, Settings};
 pub use recorder::series::label_value;
-pub use table::{Action, Admin, Destination, Listener, OnJetstream, Route, Table, Upstream};
+pub use table::{
+    Action, Admin, Destination, Listener, OnJetstream, Outbox, Route, Table, Upstream,
+};

@@ -44,11 +44,28 @@ pub struct Table {
     /// What gives the events of topics to routes.
     pub sources: BTreeMap<Name, Source>,
     /// Where events are kept that are accepted before they are delivered.
-    pub outbox: outbox::config::Settings,
-    /// The server that keeps them; none: they are in files of this machine.
-    pub on_jetstream: Option<Arc<OnJetstream>>,
+    pub outbox: Outbox,
     /// What the process knows of its upstreams and callers, from one table to the next.
     pub registry: Arc<Registry>,
+}
+
+/// Where events are kept that are accepted before they are delivered.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    /// How much it may take, and in which folder it is if it is in files.
+    pub settings: outbox::config::Settings,
+    /// The server that keeps them; none: they are in files of this machine.
+    pub on_jetstream: Option<Arc<OnJetstream>>,
+    /// Where it is written: file, line and column. Empty if it is not.
+    pub place: String,
+}
+
+impl Outbox {
+    /// Whether both are written alike, wherever that is.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.settings, &self.on_jetstream) == (&other.settings, &other.on_jetstream)
+    }
 }
 
 /// An outbox on JetStream.
@@ -58,6 +75,15 @@ pub struct OnJetstream {
     pub server: outbox::config::Server,
     /// How the server is reached, and who says when it syncs what it has stored.
     pub target: Arc<invokers::nats::Target>,
+    /// The same as it is written.
+    pub written: invokers::nats::Written,
+}
+
+/// As they are written.
+impl PartialEq for OnJetstream {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.server, &self.written) == (&other.server, &other.written)
+    }
 }
 
 /// A socket on which requests arrive.

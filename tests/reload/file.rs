@@ -234,3 +234,37 @@ routes: [{{ name: all, to: web }}, {{ name: ping, match: {{ path: /ping }}, resp
     assert_eq!(client.answer().text(), "finished");
     assert!(gateway.wait().success());
 }
+
+#[test]
+fn an_outbox_that_is_open_stays_what_it_is_until_a_restart() {
+    let peer = Peer::answering("x");
+    let with = |outbox: &str, text: &str| {
+        format!(
+            "{outbox}upstreams: {{ web: {{ kind: http, url: {} }} }}\nroutes:\n  - {{ name: in, match: \
+             {{ path: /in }}, to: web, ack: stored }}\n  - {{ name: other, respond: {{ body: {text} }} \
+             }}\n",
+            peer.url()
+        )
+    };
+    let gateway = Gateway::start(&with("", "one"));
+    gateway.edit(&with("outbox: { max_size: 2GiB }\n", "two"));
+    let refused = gateway.await_refusal();
+    let problem = &refused["problems"][0];
+    assert_eq!((&problem["path"], &problem["line"]), (&"outbox".into(), &4.into()), "{problem}");
+    assert!(problem["remedy"].as_str().unwrap().contains("restart the gateway"), "{problem}");
+    assert_eq!(gateway.get("/").text(), "one");
+    let ready = gateway.ask_admin("/readyz").json();
+    assert_eq!(ready["outbox"]["state"], "ready", "{ready}");
+    // What it has, in other words, is no change of it.
+    gateway.edit(&with("outbox: { max_size: 1024MiB }\n", "three"));
+    gateway.await_generation(2);
+    assert_eq!(gateway.get("/").text(), "three");
+}
+
+#[test]
+fn an_outbox_that_nothing_has_needed_yet_may_still_change() {
+    let gateway = Gateway::start(&responding("one"));
+    gateway.edit(&format!("outbox: {{ max_size: 2GiB }}\n{}", responding("two")));
+    gateway.await_generation(2);
+    assert_eq!(gateway.ask_admin("/readyz").json()["outbox"], serde_json::Value::Null);
+}

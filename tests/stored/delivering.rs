@@ -90,6 +90,30 @@ fn what_is_refused_for_good_is_a_dead_letter_with_a_copy_that_says_why() {
         assert_eq!(copy.header(name), Some(value), "{name}");
     }
     assert_eq!(peer.seen().len(), 1);
+    let said = gateway.stderr();
+    let line = said.iter().find(|line| line.contains("given up for web: ")).expect("a line for it");
+    assert!(line.contains(" of route in, after 1 try: "), "{line}");
+}
+
+#[test]
+fn many_that_are_given_up_are_told_in_few_lines() {
+    let peer = Peer::start(|exchange| {
+        exchange.read();
+        exchange.answer(422, &[], "no");
+    });
+    let gateway =
+        gateway(&peer.url(), "  - { name: in, match: { path: /in }, to: web, ack: stored }\n");
+    for id in 0..30 {
+        store(&gateway, "/in", &id.to_string(), "x");
+    }
+    await_metric(&gateway, "gusset_outbox_dead_letters", 30);
+    let lines = || {
+        let all = gateway.stderr().into_iter();
+        all.filter(|line| line.contains("given up for web: ")).collect::<Vec<_>>()
+    };
+    // The first at once, all others together after a while.
+    eventually("the others are told", || (lines().len() == 2).then_some(()));
+    assert!(lines()[1].contains(" (and 28 more)"), "{:?}", lines());
 }
 
 #[test]

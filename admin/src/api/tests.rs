@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, sync::Mutex};
 
-use ::outbox::Store;
+use ::outbox::{Store, embedded::Progressed, memory::Memory};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use http::{HeaderMap, Method};
@@ -136,6 +136,10 @@ impl Live for Fake {
         self.outbox.clone()
     }
 
+    fn outbox_progress(&self) -> Option<Progressed> {
+        self.outbox.is_some().then_some(Progressed::Ready)
+    }
+
     fn follow(
         &self,
         _: Arc<Upstream>,
@@ -192,6 +196,25 @@ async fn readiness_ends_with_the_drain_and_life_does_not() {
         assert_eq!(found, status);
         assert!(said.contains("http://127.0.0.1:8080"), "{said}");
         assert_eq!(ask(&live, Method::GET, "/healthz", "").await.0, 200);
+        assert!(!said.contains("outbox"), "{said}");
+    }
+    let live = Fake::storing(Arc::new(Memory::default()));
+    let (_, said) = ask(&live, Method::GET, "/readyz", "").await;
+    assert!(said.contains(r#""outbox":{"state":"ready"}"#), "{said}");
+}
+
+#[test]
+fn an_outbox_says_how_far_it_has_come_or_why_not() {
+    for (progressed, said) in [
+        (
+            Progressed::Recovering { read: 3, of: 10 },
+            json!({"state": "reading", "read": 3, "of": 10}),
+        ),
+        (Progressed::Ready, json!({"state": "ready"})),
+        (Progressed::Broken("its disk".into()), json!({"state": "broken", "why": "its disk"})),
+        (Progressed::Closed, json!({"state": "closed"})),
+    ] {
+        assert_eq!(serde_json::to_value(OutboxState::from(progressed)).unwrap(), said);
     }
 }
 

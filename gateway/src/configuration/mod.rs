@@ -19,6 +19,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use ::outbox::Outbox;
 use admin::config::{By, Config, IfMatch, NotChanged, Refused, SourceKind, Text};
 use ingress::{
     NotReplaced, Plane, Table,
@@ -51,6 +52,8 @@ pub(crate) enum Source {
 #[derive(Debug)]
 pub(crate) struct Configuration {
     plane: Arc<Plane>,
+    /// Once it is open it stays what it is.
+    outbox: Arc<Outbox>,
     offer: Offer,
     source: Source,
     last_good: Option<LastGood>,
@@ -68,11 +71,12 @@ struct Checked {
 
 impl Configuration {
     /// Takes over what a gateway has been started with.
-    pub(crate) fn new(plane: Arc<Plane>, start: Start, offer: Offer) -> Self {
+    pub(crate) fn new(plane: Arc<Plane>, outbox: Arc<Outbox>, start: Start, offer: Offer) -> Self {
         let Start { source, files, warnings, by, refused, last_good, .. } = start;
         let served = Served::new(files, &plane.table(), warnings, by);
         let configuration = Self {
             plane,
+            outbox,
             offer,
             source,
             last_good,
@@ -274,6 +278,12 @@ impl Configuration {
             );
             let remedy = "restart the gateway, or write the address that it has";
             return Err(vec![Problem::at(&next.place, "admin", message, remedy)]);
+        }
+        let (now, next) = (&self.plane.table().outbox, &checked.table.outbox);
+        if self.outbox.store().is_some() && !now.is_same(next) {
+            let message = "the outbox is open and cannot become another while the gateway runs";
+            let remedy = "restart the gateway, or write the outbox that it has";
+            return Err(vec![Problem::at(&next.place, "outbox", message, remedy)]);
         }
         Ok(checked)
     }

@@ -48,7 +48,7 @@ async fn ask_again(store: std::sync::Weak<Jetstream>, kept: Arc<OnJetstream>, to
 
 /// Looks at the outbox that a table names, and makes nothing.
 pub(crate) async fn probe(table: &Table, tools: &Tools) -> Vec<Probed> {
-    let Some(kept) = &table.on_jetstream else { return Vec::new() };
+    let Some(kept) = &table.outbox.on_jetstream else { return Vec::new() };
     let probed = |at: String, outcome| Probed {
         upstream: "outbox".to_owned(),
         kind: "jetstream",
@@ -68,7 +68,7 @@ pub(crate) async fn probe(table: &Table, tools: &Tools) -> Vec<Probed> {
     if all.iter().all(|one| one.outcome.is_err()) {
         return all;
     }
-    let settings = Settings::of(&table.outbox, &kept.server, Tell::new(|_| {}));
+    let settings = Settings::of(&table.outbox.settings, &kept.server, Tell::new(|_| {}));
     let looked = match nats::stand(&kept.target, tools).await {
         Ok(connection) => look(connection, &settings).await,
         Err(fault) => Err(fault.chain()),

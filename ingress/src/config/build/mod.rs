@@ -93,8 +93,7 @@ pub(super) fn table(
         routes,
         doors,
         sources: sources?,
-        outbox: outbox.settings,
-        on_jetstream: outbox.server,
+        outbox: outbox.finish(),
         registry: Arc::clone(&offer.registry),
     })
 }

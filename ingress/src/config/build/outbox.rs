@@ -17,7 +17,7 @@ use crate::{
         spot::{Report, Spot},
         written::{OutboxOnJetstream, Replicas},
     },
-    table::OnJetstream,
+    table::{self, OnJetstream},
 };
 
 /// The kinds that there are.
@@ -43,10 +43,18 @@ const ON_JETSTREAM: [&str; 12] = [
 /// An outbox as it is written.
 pub(super) struct Outbox<'a> {
     spot: Option<Spot<'a>>,
-    pub(super) settings: Settings,
-    pub(super) server: Option<Arc<OnJetstream>>,
+    settings: Settings,
+    server: Option<Arc<OnJetstream>>,
     /// Nothing more is said of one that is wrong.
     wrong: bool,
+}
+
+impl Outbox<'_> {
+    /// As the table has it.
+    pub(super) fn finish(self) -> table::Outbox {
+        let place = self.spot.map_or_else(String::new, |spot| spot.place());
+        table::Outbox { settings: self.settings, on_jetstream: self.server, place }
+    }
 }
 
 /// Reads the outbox.
@@ -120,9 +128,10 @@ fn read_server(
     let server = server.map_err(|wrong| complain(spot, wrong, report)).ok();
     // The name that the connection has at the server.
     let name: Name = "outbox".parse().ok()?;
-    match (nats::Target::build(&name, written.nats()), server) {
+    let written = written.nats();
+    match (nats::Target::build(&name, written.clone()), server) {
         (Ok(target), Some(server)) if right => {
-            Some(Arc::new(OnJetstream { server, target: Arc::new(target) }))
+            Some(Arc::new(OnJetstream { server, target: Arc::new(target), written }))
         }
         (Ok(_), _) => None,
         (Err(wrong), _) => {
