@@ -3,8 +3,8 @@
 //! everything, SIGKILL and SIGSTOP at seeded moments to the gateway and to the broker; afterwards
 //! the books are compared.
 //!
-//! The short run is part of the tests; `cargo xtask chaos --events N --kills K --seed S` makes a
-//! long one. The harness is shown to find what it looks for, against gateways that break the
+//! The short run is part of the tests; `cargo xtask chaos --events N --kills K --seed S [--outbox jetstream]`
+//! makes a long one. The harness is shown to find what it looks for, against gateways that break the
 //! promise (`mutant.rs`).
 
 mod journal;
@@ -25,8 +25,9 @@ use self::{
     journal::{Journal, Report},
     killer::Killer,
     senders::Senders,
-    subject::{Gusset, Mutant, Subject},
+    subject::{Gusset, Mutant, Outbox, Subject},
 };
+use crate::support::nats::Server;
 
 /// How a run is made.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +48,19 @@ const SETTLES: Duration = Duration::from_secs(180);
 #[test]
 fn what_was_stored_arrives_whatever_is_killed() {
     let plan = Plan { events: 12_000, kills: 30, seed: 1, between: Duration::from_millis(2500) };
-    let report = run(plan, &mut Gusset::start(true));
+    let report = run(plan, &mut Gusset::start(Outbox::Files));
+    println!("{report}");
+    report.assert_kept();
+}
+
+#[test]
+fn what_was_stored_on_jetstream_arrives_whatever_is_killed() {
+    if Server::version() < (2, 12, 0) {
+        println!("SKIPPED: the outbox on JetStream needs nats-server 2.12 or newer");
+        return;
+    }
+    let plan = Plan { events: 4000, kills: 12, seed: 2, between: Duration::from_millis(2500) };
+    let report = run(plan, &mut Gusset::start(Outbox::Jetstream));
     println!("{report}");
     report.assert_kept();
 }
@@ -63,8 +76,12 @@ fn long() {
         seed: number("GUSSET_CHAOS_SEED", 1),
         between: Duration::from_millis(2500),
     };
-    println!("{plan:?}");
-    let report = run(plan, &mut Gusset::start(true));
+    let outbox = match env::var("GUSSET_CHAOS_OUTBOX").as_deref() {
+        Ok("jetstream") => Outbox::Jetstream,
+        _ => Outbox::Files,
+    };
+    println!("{plan:?} {outbox:?}");
+    let report = run(plan, &mut Gusset::start(outbox));
     println!("{report}");
     report.assert_kept();
 }

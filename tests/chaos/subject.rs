@@ -42,27 +42,33 @@ pub(super) trait Subject {
     fn check(&mut self, report: &mut Report, journal: &Journal);
 }
 
+/// Where the gateway keeps what it has accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outbox {
+    Files,
+    /// On the same server as the stream, and so killed with it.
+    Jetstream,
+}
+
 /// The gateway, delivering to a service in order by key, and to a stream.
 pub(super) struct Gusset {
     port: u16,
+    outbox: Outbox,
     gateway: Option<Gateway>,
     folder: Option<TempDir>,
-    nats: Option<Server>,
+    nats: Server,
     nats_is_down: bool,
     sink: Option<Peer>,
 }
 
 impl Gusset {
-    /// Not started yet; with a stream to deliver to or without.
-    pub(super) fn start(streams: bool) -> Self {
-        let nats = streams.then(|| {
-            let server = Server::start();
-            server.add_stream("CHAOS", &["chaos.>"]);
-            server
-        });
+    /// Not started yet.
+    pub(super) fn start(outbox: Outbox) -> Self {
+        let nats = Server::start();
+        nats.add_stream("CHAOS", &["chaos.>"]);
         let folder = Some(tempfile::tempdir().unwrap());
         let port = free_port();
-        Self { port, gateway: None, folder, nats, nats_is_down: false, sink: None }
+        Self { port, outbox, gateway: None, folder, nats, nats_is_down: false, sink: None }
     }
 
     fn run(&mut self) {
@@ -77,20 +83,17 @@ impl Subject for Gusset {
     }
 
     fn deliver_to(&mut self, sink: Peer) {
-        let (web, port) = (sink.url(), self.port);
-        let nats = self.nats.as_ref().map(Server::url);
-        let (upstream, target) = match &nats {
-            Some(url) => (
-                format!("  js: {{ kind: nats, url: \"{url}\", jetstream: {{ stream: CHAOS }} }}\n"),
-                ", js/chaos.in",
-            ),
-            None => (String::new(), ""),
+        let (web, js, port) = (sink.url(), self.nats.url(), self.port);
+        let outbox = match self.outbox {
+            Outbox::Files => String::new(),
+            Outbox::Jetstream => format!("outbox: {{ kind: jetstream, url: \"{js}\" }}\n"),
         };
         let config = format!(
-            "version: 1\nlisten: 127.0.0.1:{port}\nadmin: 127.0.0.1:0\nupstreams:\n  web: {{ kind: \
-             http, url: \"{web}\" }}\n{upstream}routes:\n  - {{ name: in, match: {{ path: /in, event: {{}} }}, \
-             to_all: [web{target}], order_by: \"{{event.subject}}\", delivery: {{ backoff: {{ base: \
-             20ms, max: 500ms }} }}, policy: {{ timeout: 5s, try_timeout: 5s }} }}\n"
+            "version: 1\nlisten: 127.0.0.1:{port}\nadmin: 127.0.0.1:0\n{outbox}upstreams:\n  web: \
+             {{ kind: http, url: \"{web}\" }}\n  js: {{ kind: nats, url: \"{js}\", jetstream: {{ \
+             stream: CHAOS }} }}\nroutes:\n  - {{ name: in, match: {{ path: /in, event: {{}} }}, \
+             to_all: [web, js/chaos.in], order_by: \"{{event.subject}}\", delivery: {{ backoff: {{ \
+             base: 20ms, max: 500ms }} }}, policy: {{ timeout: 5s, try_timeout: 5s }} }}\n"
         );
         fs::write(self.folder.as_ref().unwrap().path().join(FILE), config).unwrap();
         self.sink = Some(sink);
@@ -104,13 +107,8 @@ impl Subject for Gusset {
     }
 
     fn kill_broker(&mut self) {
-        match &mut self.nats {
-            Some(nats) => {
-                nats.kill();
-                self.nats_is_down = true;
-            }
-            None => self.kill(),
-        }
+        self.nats.kill();
+        self.nats_is_down = true;
     }
 
     fn pause(&mut self, wait: Duration) {
@@ -121,16 +119,15 @@ impl Subject for Gusset {
     }
 
     fn pause_broker(&mut self, wait: Duration) {
-        let Some(id) = self.nats.as_ref().and_then(Server::id) else { return self.pause(wait) };
+        let Some(id) = self.nats.id() else { return };
         shell::signal("STOP", id);
         thread::sleep(wait);
         shell::signal("CONT", id);
     }
 
     fn all_up(&mut self) {
-        if let (Some(nats), true) = (&mut self.nats, self.nats_is_down) {
-            nats.restart();
-            self.nats_is_down = false;
+        if std::mem::take(&mut self.nats_is_down) {
+            self.nats.restart();
         }
         self.run();
     }
@@ -148,13 +145,11 @@ impl Subject for Gusset {
         let dead =
             answer.text().lines().find_map(|line| line.strip_prefix("gusset_outbox_dead_letters "));
         assert_eq!(dead, Some("0"), "the service refuses nothing for good");
-        if let Some(nats) = &self.nats {
-            nats.read_stream("CHAOS", |_, message| {
-                let (id, _) = message.text().split_once(' ').unwrap();
-                journal.streamed(id, message.body == senders::data(journal.seed, id));
-            });
-            journal.compare_stream(report);
-        }
+        self.nats.read_stream("CHAOS", |_, message| {
+            let (id, _) = message.text().split_once(' ').unwrap();
+            journal.streamed(id, message.body == senders::data(journal.seed, id));
+        });
+        journal.compare_stream(report);
     }
 }
 

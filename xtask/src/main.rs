@@ -67,7 +67,7 @@ const CHORES: [Chore; 10] = [
     },
     Chore {
         name: "chaos",
-        usage: "[--events 200000] [--kills 100] [--seed 1]",
+        usage: "[--events 200000] [--kills 100] [--seed 1] [--outbox jetstream]",
         about: "kills gateway and broker while events are sent, and compares the books",
         run: chaos::run,
     },

@@ -1,8 +1,9 @@
 //! How records come into hand: for each partition that is this gateway's, and each target that has
 //! records there, a consumer of its own, so that a target that is down holds up no other.
 //!
-//! The consumers of a partition are made anew for each lease, so that everything that is not
-//! acknowledged comes again, at once and in its order.
+//! The consumers of a partition are made anew for each lease, and whenever something that one has
+//! given out may have been lost, so that everything that is not acknowledged comes again, at once
+//! and in its order.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -147,14 +148,18 @@ async fn sweep(shared: &Shared, partition: u16, epoch: u64) -> Result<(), Refuse
     }
     let (of, own) = (format!("{partition}-"), format!("-{epoch}"));
     for name in found.iter().filter(|name| name.starts_with(&of) && !name.ends_with(&own)) {
-        let what = format!("CONSUMER.DELETE.{stream}.{name}");
-        match shared.api.call::<serde_json::Value>(&what, &json!({})).await {
-            // It has gone by itself.
-            Ok(_) | Err(Refused::Said { err_code: 10_014, .. }) => {}
-            Err(other) => return Err(other),
-        }
+        remove(shared, &stream, name).await?;
     }
     Ok(())
+}
+
+/// Removes a consumer, if it is there.
+async fn remove(shared: &Shared, stream: &str, name: &str) -> Result<(), Refused> {
+    let what = format!("CONSUMER.DELETE.{stream}.{name}");
+    match shared.api.call::<serde_json::Value>(&what, &json!({})).await {
+        Ok(_) | Err(Refused::Said { err_code: 10_014, .. }) => Ok(()),
+        Err(other) => Err(other),
+    }
 }
 
 /// How far the records of a partition have come. What is said of records that are gone is removed.
@@ -186,11 +191,26 @@ async fn progress(shared: &Shared, partition: u16) -> Result<HashMap<Id, Progres
 async fn pull(shared: &Arc<Shared>, key: &(u16, u64, String)) {
     let (partition, epoch, target) = key;
     let of = (*partition, *epoch);
+    let mut up = shared.api.up.clone();
     let Some(consumer) = consumer(shared, of, target).await else { return };
     let asked = consumer.stream().max_messages_per_batch(TOGETHER).expires(ACK_WAIT);
     let Ok(mut messages) = asked.heartbeat(WORD).messages().await else { return };
-    while let Some(Ok(message)) = messages.next().await {
-        let Ok(id) = message.info().map(|info| Id(info.stream_sequence)) else { continue };
+    let mut given = 0;
+    loop {
+        let next = tokio::select! {
+            biased;
+            _ = up.wait_for(|up| !*up) => return,
+            next = messages.next() => next,
+        };
+        let Some(Ok(message)) = next else { return };
+        let Ok(info) = message.info() else { continue };
+        let id = Id(info.stream_sequence);
+        given += 1;
+        // One before it was lost on its way: the consumer would give that out again only after
+        // `ACK_WAIT`, behind those of its key that follow it.
+        if info.consumer_sequence != given {
+            return;
+        }
         let Some(reply) = message.message.reply.clone() else { continue };
         let data = &message.message.payload;
         let progress = shared.came().get_mut(partition).and_then(|came| came.remove(&id));
@@ -216,12 +236,14 @@ async fn pull(shared: &Arc<Shared>, key: &(u16, u64, String)) {
     }
 }
 
+/// A new consumer, in the place of the one that was there.
 async fn consumer(shared: &Shared, of: (u16, u64), target: &str) -> Option<PullConsumer> {
     let (partition, epoch) = of;
     let names = &shared.api.names;
     let digest = Sha256::digest(target);
     let short = Hex::of(digest.get(..16).unwrap_or_default());
     let name = format!("{partition}-{short}-{epoch}");
+    remove(shared, names.work(), &name).await.ok()?;
     let config = pull::Config {
         durable_name: Some(name),
         description: Some(format!("gusset: {}", target.escape_default())),
