@@ -2,6 +2,7 @@
 //! the work, and any of them may die, or the server.
 
 mod checking;
+mod cluster;
 mod dying;
 mod looking;
 
@@ -17,11 +18,16 @@ fn server() -> Option<Server> {
 }
 
 fn server_with(config: &str) -> Option<Server> {
-    if Server::version() < (2, 12, 0) {
+    server_is_new().then(|| Server::start_with(config))
+}
+
+/// Whether the program is new enough; says so if it is not.
+fn server_is_new() -> bool {
+    let new = Server::version() >= (2, 12, 0);
+    if !new {
         println!("SKIPPED: the outbox on JetStream needs nats-server 2.12 or newer");
-        return None;
     }
-    Some(Server::start_with(config))
+    new
 }
 
 /// A configuration with the outbox on this server, an upstream `web`, and these routes.

@@ -52,6 +52,20 @@ impl Server {
 
     /// A server with JetStream on disk and these lines in its configuration.
     pub(crate) fn start_with(config: &str) -> Self {
+        let mut server = Self::new(config);
+        server.restart();
+        server
+    }
+
+    /// Servers of one cluster, each with its lines. None is ready before most of them are there.
+    pub(crate) fn start_all(configs: &[String]) -> Vec<Self> {
+        let mut servers: Vec<Self> = configs.iter().map(|config| Self::new(config)).collect();
+        servers.iter_mut().for_each(Self::spawn);
+        servers.iter().for_each(Self::await_ready);
+        servers
+    }
+
+    fn new(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let store = folder.path().join("store");
@@ -60,14 +74,17 @@ impl Server {
             store.display()
         );
         fs::write(folder.path().join("nats.conf"), text).unwrap();
-        let mut server = Self { child: None, port, folder };
-        server.restart();
-        server
+        Self { child: None, port, folder }
     }
 
     /// Starts it (again) on its port, and waits until it accepts.
     pub(crate) fn restart(&mut self) {
         self.kill();
+        self.spawn();
+        self.await_ready();
+    }
+
+    fn spawn(&mut self) {
         let log = fs::File::create(self.log()).unwrap();
         let child = Command::new(program())
             .arg("-c")
@@ -78,6 +95,9 @@ impl Server {
             .spawn()
             .unwrap();
         self.child = Some(child);
+    }
+
+    fn await_ready(&self) {
         eventually("nats-server is ready", || {
             let log = fs::read_to_string(self.log()).unwrap_or_default();
             assert!(!log.contains("[FTL]"), "{log}");
