@@ -1,5 +1,7 @@
 //! What the AMQP client does without a gateway around it, for comparison:
-//! `amqp_raw URL QUEUE WINDOW SIZE SECONDS` prints one JSON line.
+//! `amqp_raw URL QUEUE WINDOW SIZE SECONDS bare|whole` prints one JSON line.
+//! A bare message is persistent and no more; a whole one has the properties and headers that the
+//! gateway gives to the same request.
 //!
 //! Makes a durable queue of at most 1000 messages, so that no round works on what another has left,
 //! and keeps WINDOW persistent, mandatory messages under way on one channel,
@@ -24,7 +26,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Error = Box<dyn std::error::Error>;
 
-const USAGE: &str = "amqp_raw URL QUEUE WINDOW SIZE SECONDS";
+const USAGE: &str = "amqp_raw URL QUEUE WINDOW SIZE SECONDS bare|whole";
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 fn main() -> ExitCode {
@@ -42,18 +44,26 @@ fn main() -> ExitCode {
 
 fn run() -> Result<String, Error> {
     let words: Vec<String> = env::args().skip(1).collect();
-    let [url, queue, window, size, seconds] = words.as_slice() else { return Err(USAGE.into()) };
+    let [url, queue, window, size, seconds, message] = words.as_slice() else {
+        return Err(USAGE.into());
+    };
+    let whole = match message.as_str() {
+        "bare" => false,
+        "whole" => true,
+        _ => return Err(USAGE.into()),
+    };
     let (window, size): (usize, usize) = (window.parse()?, size.parse()?);
     let lasts = Duration::from_secs(seconds.parse()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(measure(url, queue, window, size, lasts))
+    runtime.block_on(measure(url, queue, window, &vec![b'x'; size], whole, lasts))
 }
 
 async fn measure(
     url: &str,
     queue: &str,
     window: usize,
-    size: usize,
+    data: &[u8],
+    whole: bool,
     lasts: Duration,
 ) -> Result<String, Error> {
     let connection = Connection::connect(url, ConnectionProperties::default()).await?;
@@ -64,13 +74,12 @@ async fn measure(
     channel.queue_declare(queue.into(), durable, bounded).await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
 
-    let data = vec![b'x'; size];
     let mut under_way = FuturesUnordered::new();
     let mut took = Vec::new();
     let start = Instant::now();
     while start.elapsed() < lasts {
         while under_way.len() < window {
-            under_way.push(publish(&channel, queue, &data));
+            under_way.push(publish(&channel, queue, data, properties(whole, took.len())));
         }
         if let Some(confirmed) = under_way.next().await {
             took.push(confirmed?);
@@ -85,19 +94,40 @@ async fn measure(
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52 messages")]
     let per_second = took.len() as f64 / lasted;
     Ok(format!(
-        r#"{{"window":{window},"size":{size},"seconds":{lasted:.3},"per_second":{per_second:.0},"p99_ms":{:.3}}}"#,
+        r#"{{"window":{window},"size":{},"seconds":{lasted:.3},"per_second":{per_second:.0},"p99_ms":{:.3}}}"#,
+        data.len(),
         p99.as_secs_f64() * 1e3
     ))
 }
 
 /// Publishes one message, and says how long its confirmation took.
-async fn publish(channel: &Channel, queue: &str, data: &[u8]) -> Result<Duration, Error> {
+async fn publish(
+    channel: &Channel,
+    queue: &str,
+    data: &[u8],
+    properties: BasicProperties,
+) -> Result<Duration, Error> {
     let began = Instant::now();
     let options = BasicPublishOptions { mandatory: true, immediate: false };
-    let properties = BasicProperties::default().with_delivery_mode(2);
     let sent = channel.basic_publish("".into(), queue.into(), options, data, properties).await?;
     match sent.await? {
         Confirmation::Ack(None) => Ok(began.elapsed()),
         other => Err(format!("not confirmed: {other:?}").into()),
     }
+}
+
+/// What a message says of itself.
+fn properties(whole: bool, number: usize) -> BasicProperties {
+    let persistent = BasicProperties::default().with_delivery_mode(2);
+    if !whole {
+        return persistent;
+    }
+    let mut headers = FieldTable::default();
+    for (name, value) in [("http-method", "POST"), ("http-path", "/amqp")] {
+        headers.insert(name.into(), AMQPValue::LongString(value.into()));
+    }
+    persistent
+        .with_content_type("application/json".into())
+        .with_correlation_id(number.to_string().into())
+        .with_headers(headers)
 }
