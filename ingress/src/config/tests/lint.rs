@@ -99,3 +99,15 @@ fn tries_without_a_budget_multiply_an_outage() {
         "{said:?}"
     );
 }
+
+#[test]
+fn a_rate_limit_of_many_gateways_is_each_gateways_own() {
+    let routes = "  - { name: a, match: { path: /a }, to: web, policy: { rate_limit: [{ rate: 10/s }] } }
+  - { name: b, match: { path: /b }, to: web }
+replicas: ";
+    assert_eq!(said(&format!("{routes}one\n")), [""; 0]);
+    let said = said(&format!("{routes}many\n"));
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("each gateway counts the rate limits of a alone"), "{said:?}");
+    assert!(said[0].contains("divide the rates by the number of gateways"), "{said:?}");
+}
