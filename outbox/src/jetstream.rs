@@ -16,6 +16,7 @@ mod names;
 mod pull;
 mod put;
 mod streams;
+mod waiting;
 mod work;
 
 use std::{
@@ -33,7 +34,7 @@ use tokio::{
 
 use self::{
     api::Api,
-    hands::Hands,
+    hands::{Hands, Leaves},
     measure::Measured,
     names::{Names, PARTITIONS},
 };
@@ -330,7 +331,7 @@ impl Store for Jetstream {
 
     fn done(&self, claim: Claim) -> BoxFuture<'_, ()> {
         async move {
-            let gone = self.shared.change(|hands| hands.leave_with(claim.id, true));
+            let gone = self.shared.change(|hands| hands.leave_with(claim.id, Leaves::Delivered));
             self.shared.gone(claim.id, gone).await;
         }
         .boxed()

@@ -5,7 +5,7 @@
 //! a gateway that stood still for longer than its lease gives out nothing that another has by now.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Instant,
 };
 
@@ -75,6 +75,15 @@ pub(super) enum Pulled {
     Damaged,
 }
 
+/// How a record leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaves {
+    /// It was delivered.
+    Delivered,
+    /// It is a dead letter; with `park` its key waits for that.
+    Dead { park: bool },
+}
+
 /// What is to be said to the server of a record that has left.
 #[derive(Debug)]
 pub(super) struct Gone {
@@ -101,6 +110,8 @@ pub(super) struct Hands {
     /// Delivered, and the acknowledgement is not confirmed.
     delivered: BTreeSet<Id>,
     damaged: BTreeSet<Id>,
+    /// The dead letters that keys wait for, and of which partition those are.
+    waiting: BTreeMap<Id, u16>,
     payloads: u64,
     /// Partitions whose lease ran out here, and that nobody has looked at since.
     pub(super) lapsed: BTreeSet<u16>,
@@ -116,6 +127,7 @@ impl Hands {
             leases: vec![None; usize::from(partitions)],
             delivered: BTreeSet::new(),
             damaged: BTreeSet::new(),
+            waiting: BTreeMap::new(),
             payloads: 0,
             lapsed: BTreeSet::new(),
             stopped: false,
@@ -185,6 +197,28 @@ impl Hands {
                 self.drop_hand(id);
             }
         }
+        let of = |(dead, at): (&Id, &u16)| (*at == partition).then_some(*dead);
+        let dead: Vec<Id> = self.waiting.iter().filter_map(of).collect();
+        for dead in dead {
+            self.go_on(dead);
+        }
+    }
+
+    /// A key of a partition waits for a dead letter.
+    pub(super) fn wait_for(&mut self, partition: u16, dead: Id, target: &str, order: &str) {
+        self.waiting.insert(dead, partition);
+        self.schedule.dead_before(dead, target, order, true);
+    }
+
+    /// The key that waits for a dead letter waits no more.
+    pub(super) fn go_on(&mut self, dead: Id) {
+        self.waiting.remove(&dead);
+        self.schedule.unpark_key(dead);
+    }
+
+    /// The dead letters that keys wait for, and of which partition those are.
+    pub(super) fn waiting(&self) -> Vec<(Id, u16)> {
+        self.waiting.iter().map(|(dead, partition)| (*dead, *partition)).collect()
     }
 
     /// How many records of a partition are being delivered.
@@ -267,13 +301,15 @@ impl Hands {
     }
 
     /// A record has left: it was delivered, or it is a dead letter.
-    pub(super) fn leave_with(&mut self, id: Id, delivered: bool) -> Option<Gone> {
-        if delivered {
-            self.schedule.done(id);
-        } else {
-            self.schedule.give_up(id, false);
-        }
+    pub(super) fn leave_with(&mut self, id: Id, how: Leaves) -> Option<Gone> {
+        match how {
+            Leaves::Delivered => self.schedule.done(id),
+            Leaves::Dead { park } => self.schedule.give_up(id, park),
+        };
         let hand = self.drop_hand(id)?;
+        if how == (Leaves::Dead { park: true }) {
+            self.waiting.insert(id, hand.partition);
+        }
         self.delivered.insert(id);
         if self.delivered.len() > DELIVERED_MAX {
             self.delivered.pop_first();
@@ -441,7 +477,7 @@ mod tests {
         assert_eq!(hands.claim(Millis::now(), now, 10).len(), 1);
         hands.lapse(now + Duration::from_secs(1));
         assert_eq!(hands.schedule.len(), 1);
-        let gone = hands.leave_with(Id(1), true).unwrap();
+        let gone = hands.leave_with(Id(1), Leaves::Delivered).unwrap();
         assert_eq!(gone.reply, None);
         assert!(hands.schedule.is_empty());
     }
@@ -464,7 +500,7 @@ mod tests {
         pull(&mut hands, 1);
         assert_eq!(pull(&mut hands, 1), Pulled::Taken);
         assert_eq!(hands.claim(Millis::now(), now, 10).len(), 1);
-        hands.leave_with(Id(1), true).unwrap();
+        hands.leave_with(Id(1), Leaves::Delivered).unwrap();
         assert_eq!(pull(&mut hands, 1), Pulled::AckAgain);
         hands.confirmed(Id(1));
         assert_eq!(pull(&mut hands, 1), Pulled::Taken);
@@ -490,7 +526,7 @@ mod tests {
         pull(&mut hands, 1);
         let given = hands.claim(Millis::now(), now, 1);
         assert!(given[0].data.is_none());
-        hands.leave_with(Id(1), true).unwrap();
+        hands.leave_with(Id(1), Leaves::Delivered).unwrap();
         assert_eq!(hands.payloads, PAYLOADS_MAX);
     }
 }

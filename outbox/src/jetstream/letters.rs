@@ -190,8 +190,10 @@ impl Shared {
             return Ok(self.kept_letter(Place::Replayed, id).await?.is_some());
         };
         let subject = self.api.names.replayed_letter(id);
+        let letter = kept.clone();
         self.api.publish(subject, HeaderMap::new(), kept.data).await?;
         self.api.delete(&self.api.names.dead(), kept.seq).await?;
+        self.deal_with(id, letter).await;
         Ok(true)
     }
 
@@ -201,7 +203,11 @@ impl Shared {
         }
         for place in [Place::Dead, Place::Replayed] {
             if let Some(kept) = self.kept_letter(place, id).await? {
-                return Ok(self.api.delete(&self.stream_of(place), kept.seq).await?);
+                let removed = self.api.delete(&self.stream_of(place), kept.seq).await?;
+                if removed && place == Place::Dead {
+                    self.deal_with(id, kept).await;
+                }
+                return Ok(removed);
             }
         }
         let names = &self.api.names;

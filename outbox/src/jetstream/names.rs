@@ -105,6 +105,21 @@ impl Names {
         format!("{}.state.progress.{partition}.*", self.0)
     }
 
+    /// That a key of a partition waits for a dead letter.
+    pub(super) fn waiting(&self, partition: u16, dead: Id) -> String {
+        format!("{}.state.waiting.{partition}.{dead}", self.0)
+    }
+
+    /// All keys of a partition that wait.
+    pub(super) fn waiting_of(&self, partition: u16) -> String {
+        format!("{}.state.waiting.{partition}.*", self.0)
+    }
+
+    /// All keys that wait.
+    pub(super) fn all_waiting(&self) -> String {
+        format!("{}.state.waiting.>", self.0)
+    }
+
     /// Where gateways ask each other for a record in hand.
     pub(super) fn ask(&self) -> String {
         format!("{}.ask", self.0)

@@ -42,6 +42,10 @@ const TOGETHER: usize = 64;
 /// How often it is looked for new targets.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// At every so many of these looks it is looked whether the dead letters are still there that keys
+/// wait for.
+const LETTERS: u32 = 60;
+
 /// A consumer that nobody pulls from is forgotten by the server.
 const FORGOTTEN: Duration = Duration::from_secs(300);
 
@@ -52,6 +56,7 @@ const AT_ONCE: usize = 64;
 pub(super) async fn keep(shared: Arc<Shared>) {
     let mut pulling: JoinSet<(u16, u64, String)> = JoinSet::new();
     let mut known: HashSet<(u16, u64, String)> = HashSet::new();
+    let mut rounds: u32 = 0;
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -67,6 +72,8 @@ pub(super) async fn keep(shared: Arc<Shared>) {
         if shared.hands().closed {
             return;
         }
+        shared.look_for_letters(rounds.is_multiple_of(LETTERS)).await;
+        rounds += 1;
         // What cannot be asked now is asked the next time.
         let there = shared.measure().await.unwrap_or_default();
         for (partition, target) in there {
@@ -111,12 +118,21 @@ pub(super) async fn prepare(shared: Arc<Shared>, partition: u16, epoch: u64) {
         }
         let done = async {
             sweep(&shared, partition, epoch).await?;
-            progress(&shared, partition).await
+            let waiting = shared.keys_that_wait(partition).await?;
+            Ok::<_, Refused>((progress(&shared, partition).await?, waiting))
         };
         match done.await {
-            Ok(progress) => {
+            Ok((progress, waiting)) => {
                 shared.came().insert(partition, progress);
-                shared.hands().change(partition, epoch, |lease| lease.ready = true);
+                let mut hands = shared.hands();
+                if hands.lease(partition).is_none_or(|lease| lease.epoch != epoch) {
+                    return;
+                }
+                for (dead, waits) in waiting {
+                    hands.wait_for(partition, dead, &waits.target, &waits.order);
+                }
+                hands.change(partition, epoch, |lease| lease.ready = true);
+                drop(hands);
                 shared.look.notify_one();
                 return;
             }

@@ -7,7 +7,8 @@ use async_nats::HeaderMap;
 use super::{
     Shared,
     api::{Get, Refused},
-    hands::{Given, Gone, Note},
+    hands::{Given, Gone, Leaves, Note},
+    waiting::Waits,
 };
 use crate::{
     Attempt, Claim, Id, Millis, Record, Then,
@@ -102,7 +103,7 @@ impl Shared {
 
     pub(super) async fn fail(&self, claim: Claim, attempt: Option<Attempt>, then: Then) {
         let Claim { id, record, .. } = claim;
-        let Then::Dead { why, .. } = &then else {
+        let Then::Dead { why, park } = &then else {
             let note = self.change(|hands| hands.fail(id, attempt, &then));
             if let Note::Write { partition, progress } = note {
                 self.note(id, partition, &progress).await;
@@ -121,11 +122,20 @@ impl Shared {
             progress.tried(attempt.clone());
         }
         progress.why = Some(why.clone());
-        let letter = encode_dead(&record, &DeadHead { at: Millis::now(), park: false, progress });
-        let subject = self.api.names.dead_letter(id);
-        match self.api.publish(subject, HeaderMap::new(), letter.into()).await {
+        let order = record.head.order.clone().filter(|_| *park);
+        let waits = order.map(|order| Waits { target: record.head.target.clone(), order });
+        let park = waits.is_some();
+        let letter = encode_dead(&record, &DeadHead { at: Millis::now(), park, progress });
+        let stored = async {
+            if let Some(waits) = &waits {
+                self.wait_for(id, waits).await?;
+            }
+            let subject = self.api.names.dead_letter(id);
+            self.api.publish(subject, HeaderMap::new(), letter.into()).await
+        };
+        match stored.await {
             Ok(_) => {
-                let gone = self.change(|hands| hands.leave_with(id, false));
+                let gone = self.change(|hands| hands.leave_with(id, Leaves::Dead { park }));
                 self.gone(id, gone).await;
             }
             Err(_) => {

@@ -11,8 +11,8 @@ use outbox::{
 };
 
 use super::{
-    Held, claim, claim_one, dead, eventually, keyed, nats::Server, put_one, record, refused,
-    with_identity,
+    Held, claim, claim_one, dead, dead_and_parked, eventually, keyed, nats::Server, put_one,
+    record, refused, with_identity,
 };
 
 /// A store of each kind. The one in memory knows nothing of repetitions, and says so.
@@ -207,6 +207,32 @@ async fn one_key_is_claimed_one_at_a_time_and_a_target_in_trouble_holds_up_no_ot
         let next = claim(&**store, 10).await;
         assert_eq!(next.len(), 1, "{name}");
         assert_eq!(&next[0].record.data[..], b"5", "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_waits_for_its_dead_letter_until_somebody_has_dealt_with_it_and_others_move_on() {
+    for Held { store, name, .. } in &stores().await {
+        for replayed in [true, false] {
+            let poison = put_one(&**store, keyed("u/a", "k", "poison")).await;
+            let behind = put_one(&**store, keyed("u/a", "k", "behind")).await;
+            let claim = claim_one(&**store).await;
+            assert_eq!(claim.id, poison, "{name}");
+            store.fail(claim, Some(refused()), dead_and_parked()).await;
+            let other = put_one(&**store, keyed("u/a", "other", "moves on")).await;
+            let next = claim_one(&**store).await;
+            assert_eq!(next.id, other, "{name}");
+            store.done(next).await;
+            let waits = store.show(behind).await.unwrap().unwrap();
+            assert_eq!(waits.state, State::Parked, "{name}");
+            assert!(match replayed {
+                true => store.replayed(poison).await.unwrap(),
+                false => store.remove(poison).await.unwrap(),
+            });
+            let next = claim_one(&**store).await;
+            assert_eq!(next.id, behind, "{name}");
+            store.done(next).await;
+        }
     }
 }
 

@@ -72,6 +72,10 @@ fn dead() -> Then {
     Then::Dead { why: "it was poison".into(), park: false }
 }
 
+fn dead_and_parked() -> Then {
+    Then::Dead { why: "it was poison".into(), park: true }
+}
+
 /// A store, and what it lives by.
 struct Held {
     store: Arc<dyn Store>,

@@ -11,7 +11,7 @@ use outbox::{Filter, Millis, NotStored, State, Store, Then, jetstream::Syncs};
 use schemas::Guarantee;
 
 use super::{
-    PATIENCE, claim, claim_one, dead, eventually, keyed,
+    PATIENCE, claim, claim_one, dead, dead_and_parked, eventually, keyed,
     nats::{Server, told},
     put_one, record, refused, with_identity,
 };
@@ -145,7 +145,9 @@ async fn the_servers_death_under_load_loses_nothing_and_is_told_once() {
             let mut seen: BTreeSet<String> = BTreeSet::new();
             while seen.len() < 400 {
                 for claim in store.claim(16).await {
-                    seen.insert(String::from_utf8(claim.record.data.to_vec()).unwrap());
+                    if claim.record.head.target == "u/a" {
+                        seen.insert(String::from_utf8(claim.record.data.to_vec()).unwrap());
+                    }
                     store.done(claim).await;
                 }
             }
@@ -154,7 +156,13 @@ async fn the_servers_death_under_load_loses_nothing_and_is_told_once() {
     };
     tokio::time::sleep(Duration::from_millis(100)).await;
     server.kill();
-    assert_eq!(store.put(vec![record("u/a", "x")]).await.map(drop), Err(NotStored::Away));
+    // Until the death is noticed nobody knows.
+    eventually("it says that the server is away", async || {
+        let put = store.put(vec![record("u/b", "x")]).await.map(drop);
+        assert!(matches!(put, Err(NotStored::Away | NotStored::Unanswered)), "{put:?}");
+        (put == Err(NotStored::Away)).then_some(())
+    })
+    .await;
     tokio::time::sleep(Duration::from_millis(1500)).await;
     server.crash();
     let stored = tokio::time::timeout(PATIENCE, stored).await.unwrap().unwrap();
@@ -243,6 +251,35 @@ async fn a_target_that_is_gone_waits_and_goes_on_with_another_gateway() {
     let claim = claim_one(&second).await;
     assert_eq!((claim.id, claim.attempts), (id, 0));
     second.done(claim).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_waits_for_its_dead_letter_whoever_has_it_by_then_and_whoever_deals_with_it() {
+    let Some(server) = Server::start() else { return };
+    let first = server.open(|_| {}).await;
+    let poison = put_one(&first, keyed("u/a", "k", "poison")).await;
+    let claim = claim_one(&first).await;
+    first.fail(claim, Some(refused()), dead_and_parked()).await;
+    // As SIGKILL: nothing is released, nothing is said.
+    drop(first);
+    let second = server.open(|_| {}).await;
+    let behind = put_one(&second, keyed("u/a", "k", "behind")).await;
+    let other = put_one(&second, keyed("u/a", "other", "moves on")).await;
+    let next = claim_one(&second).await;
+    assert_eq!(next.id, other);
+    second.done(next).await;
+    eventually("it waits", async || {
+        let shown = second.show(behind).await.unwrap()?;
+        (shown.state == State::Parked).then_some(())
+    })
+    .await;
+    let third = server.open(|_| {}).await;
+    assert!(third.remove(poison).await.unwrap());
+    let next = tokio::select! {
+        next = claim_one(&second) => next,
+        next = claim_one(&third) => next,
+    };
+    assert_eq!(next.id, behind);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use ::outbox::{
-    config::{Server, Settings, Written},
-    delivery::OnPoison,
-};
+use ::outbox::config::{Server, Settings, Written};
 use invokers::{Target, nats};
 use schemas::Name;
 
@@ -171,15 +168,6 @@ pub(super) fn check(
         routes.iter().filter_map(|(route, spot)| Some((&**route.as_ref()?, spot))).collect();
     let stored =
         whole.iter().filter_map(|(route, spot)| Some((*route, spot, route.stored.as_ref()?)));
-    if outbox.server.is_some() {
-        for (_, spot, stored) in stored.clone() {
-            if stored.delivery.on_poison == OnPoison::Park {
-                let message = "`park` is not built yet for an outbox on JetStream";
-                let remedy = "write `continue`, or `outbox: { kind: embedded }`";
-                report.error(&spot.field("delivery").field("on_poison"), message, remedy);
-            }
-        }
-    }
     let (Replicas::Many, Some(at)) = (replicas, at) else { return };
     let topics = upstreams.all.iter().find(|(_, entry)| {
         entry.value.as_ref().is_some_and(|one| matches!(one.target, Target::Embedded(_)))

@@ -102,7 +102,8 @@ fn tries_without_a_budget_multiply_an_outage() {
 
 #[test]
 fn a_rate_limit_of_many_gateways_is_each_gateways_own() {
-    let routes = "  - { name: a, match: { path: /a }, to: web, policy: { rate_limit: [{ rate: 10/s }] } }
+    let routes =
+        "  - { name: a, match: { path: /a }, to: web, policy: { rate_limit: [{ rate: 10/s }] } }
   - { name: b, match: { path: /b }, to: web }
 replicas: ";
     assert_eq!(said(&format!("{routes}one\n")), [""; 0]);
