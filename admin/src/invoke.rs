@@ -112,10 +112,10 @@ pub fn prepare(table: &Table, asked: &Asked) -> Result<Prepared, Problem> {
         return Err(bad("a timeout of 0 leaves no time for the call; write 1s".to_owned()));
     }
     let event = event(asked)?;
-    let mut call = Call::new(function, Body::empty(), Instant::now() + within);
+    let mut call = Call::new(&*function, Body::empty(), Instant::now() + within);
     call.head = head(asked, &event)?;
-    call.ack = ack(asked, &upstream)?;
-    call.format = match (&event.context, upstream.target.default_format()) {
+    call.ack = ack(asked, &upstream, &function)?;
+    call.format = match (&event.context, upstream.target.default_format(&function)) {
         // Data alone stays data alone: no attributes are made up for it.
         (Context::Plain, Format::Binary | Format::Structured) => Format::Plain,
         // There are no headers to pass on that an event could have come with.
@@ -162,6 +162,10 @@ pub(crate) fn function(
         }
         _ => {}
     }
+    let named = upstream.target.names(&address.function);
+    named.map_err(|(message, remedy)| {
+        bad(format!("{message}; {}", remedy.replace("UPSTREAM", &upstream.name)))
+    })?;
     Ok((address, upstream, function))
 }
 
@@ -284,8 +288,8 @@ fn head(asked: &Asked, event: &Event) -> Result<Head, Problem> {
     Ok(Head { method, uri, headers })
 }
 
-fn ack(asked: &Asked, upstream: &Upstream) -> Result<Ack, Problem> {
-    let can = upstream.target.acks();
+fn ack(asked: &Asked, upstream: &Upstream, function: &str) -> Result<Ack, Problem> {
+    let can = upstream.target.acks(function);
     match asked.ack {
         None => Ok(*can.first().expect("every kind can tell something")),
         Some(ack) if can.contains(&ack) => Ok(ack),

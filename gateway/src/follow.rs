@@ -64,9 +64,13 @@ pub(crate) async fn follow(
             });
             Ok(heard.boxed())
         }
-        Target::Http(_) => Err(Fault::new(
+        Target::Http(_) | Target::OpenFaas(_) => Err(Fault::new(
             Class::BadRequest,
-            format!("`{}` is an http upstream, which has no topics to listen to", upstream.name),
+            format!(
+                "`{}` is of kind {}, which has no topics to listen to",
+                upstream.name,
+                upstream.target.kind()
+            ),
         )),
     }
 }

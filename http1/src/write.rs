@@ -3,11 +3,12 @@
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 /// `POST /path HTTP/1.1` and its line break.
-pub fn request_line(method: &Method, base: &str, path: &str, out: &mut Vec<u8>) {
+pub fn request_line(method: &Method, target: [&str; 3], out: &mut Vec<u8>) {
     out.extend_from_slice(method.as_str().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(base.as_bytes());
-    out.extend_from_slice(path.as_bytes());
+    for piece in target {
+        out.extend_from_slice(piece.as_bytes());
+    }
     out.extend_from_slice(b" HTTP/1.1\r\n");
 }
 

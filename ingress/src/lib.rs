@@ -3,6 +3,7 @@
 //!
 //! Start with `table.rs` (what a checked configuration is) and the ten steps in `steps.rs`.
 
+mod allow;
 mod answer;
 mod batch;
 pub mod config;
@@ -28,6 +29,7 @@ pub mod table;
 mod tunnel;
 mod values;
 
+pub use allow::Allow;
 pub use plane::{Courier, NotReplaced, Plane, RecordFormat, Settings};
 pub use recorder::series::label_value;
 pub use table::{

@@ -73,7 +73,7 @@ pub(crate) fn reads_events(target: &Destination) -> bool {
 
 /// Whether a target takes messages, not requests.
 pub(crate) fn takes_messages(target: &Destination) -> bool {
-    target.upstream.target.grammar() != Grammar::Path
+    target.takes_events
 }
 
 fn names_event(template: &Template) -> bool {
@@ -139,12 +139,7 @@ pub(crate) fn call(
         let values = asked.values(&chosen.captures, made.as_deref().or(event.attributes()));
         let function = match &target.fixed {
             Some(fixed) => Arc::clone(fixed),
-            None => target
-                .address
-                .function
-                .fill(&values, target.upstream.target.grammar())
-                .map_err(|unfilled| values::refuse(&unfilled))?
-                .into(),
+            None => filled(target, &values)?,
         };
         let uri = match &target.rewrite {
             None => None,
@@ -210,6 +205,18 @@ pub(crate) fn call(
         upgrade: upgrade.filter(|_| target.ack == Ack::Replied && !takes_messages(target)).cloned(),
     };
     Ok(Made { call, about, response })
+}
+
+/// The function part with what the request brings to it.
+fn filled(target: &Destination, values: &RequestValues<'_>) -> Result<Arc<str>, Fault> {
+    let grammar = target.upstream.target.grammar();
+    let filled = target.address.function.fill(values, grammar);
+    let function = filled.map_err(|unfilled| values::refuse(&unfilled))?;
+    if target.allow.as_ref().is_some_and(|allow| !allow.permits(&function)) {
+        let what = "the request names a function that this route does not call";
+        return Err(Fault::new(Class::BadRequest, what).code("placeholder_invalid"));
+    }
+    Ok(function.into())
 }
 
 /// The headers that travel beside a message: those that the route names, and the content type.

@@ -18,7 +18,7 @@ use policy::{GuardSettings, Guards, Policy, Registry, limiter::Limits};
 use regex::Regex;
 use schemas::{Ack, Address, Format, Name, Secret, Template};
 
-use crate::{edge::Proxies, filters::Filter, routes};
+use crate::{Allow, edge::Proxies, filters::Filter, routes};
 
 /// A whole configuration, ready to serve.
 #[derive(Debug)]
@@ -367,6 +367,10 @@ pub struct Destination {
     pub preserve_host: bool,
     /// Changes of the headers, both ways, after the route's.
     pub headers: HeaderRules,
+    /// What its function part may become, where it has a placeholder and its kind runs code.
+    pub allow: Option<Arc<Allow>>,
+    /// Whether it gets events and nothing else.
+    pub takes_events: bool,
     /// What the target gets; never `Auto` for a kind that has no plain requests.
     pub format: Format,
     /// What becomes of the target's reply.

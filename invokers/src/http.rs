@@ -4,21 +4,21 @@
 //! The common request passes through untouched: its headers are written as they are, its body is
 //! moved, and what concerns a hop is decided where it is written (`client/exchange.rs`).
 
-mod format;
-mod incoming;
-mod outgoing;
+pub(crate) mod format;
+pub(crate) mod incoming;
+pub(crate) mod outgoing;
 
-use std::{mem, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
-use http::Method;
 use schemars::JsonSchema;
 use schemas::{Call, Class, Fault, Invoker, Name, Reply, units::Span};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Tools,
-    client::{CONNECT_TIMEOUT, Client, Failed, Head, Origin},
+    client::{Client, Origin},
+    platform::{self, Aim, Authoriser, Heard, Own, Platform, Reach, Said, Wrong},
     probe::Probed,
     tls::Tls,
 };
@@ -42,8 +42,7 @@ pub struct Written {
 pub struct Target {
     /// At least one.
     origins: Vec<Arc<Origin>>,
-    tls: Option<Tls>,
-    connect_timeout: Duration,
+    reach: Reach,
 }
 
 impl Target {
@@ -52,7 +51,7 @@ impl Target {
     /// # Errors
     /// Each thing that is wrong: the field's path below the upstream, and what to write.
     pub fn build(_name: &Name, written: Written) -> Result<Self, Vec<(String, String)>> {
-        let mut wrong = Vec::new();
+        let mut wrong = Wrong::new();
         let mut say = |path: String, what: String| wrong.push((path, what));
         let urls: Vec<(String, String)> = match (written.url, written.endpoints) {
             (Some(url), None) => vec![("url".to_owned(), url)],
@@ -76,32 +75,11 @@ impl Target {
         if urls.len() > usize::from(u16::MAX) {
             say("endpoints".into(), "is too long; write at most 65535 URLs".into());
         }
-        let server_name = written.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
-        let server_name = server_name.filter(|name| crate::client::server_name_of(name).is_ok());
-        let mut origins = Vec::with_capacity(urls.len());
-        for (path, url) in urls {
-            match Origin::parse(&url, server_name) {
-                Ok(origin) => origins.push(Arc::new(origin)),
-                Err(what) => say(path, what),
-            }
-        }
-        if let Some(tls) = &written.tls {
-            if !origins.is_empty() && !origins.iter().any(|origin| origin.https()) {
-                say("tls".into(), "has no use for http URLs; write https, or leave it out".into());
-            }
-            for (path, what) in tls.check() {
-                say(path, what);
-            }
-        }
-        let connect_timeout = written.connect_timeout.map_or(CONNECT_TIMEOUT, |span| span.0);
-        if connect_timeout.is_zero() {
-            say("connect_timeout".into(), "is no time at all; write one such as 5s".into());
-        }
-        if wrong.is_empty() {
-            Ok(Self { origins, tls: written.tls, connect_timeout })
-        } else {
-            Err(wrong)
-        }
+        let reach = Reach::new(written.tls, written.connect_timeout);
+        let origins = urls.iter().filter_map(|(path, url)| reach.origin(path, url, &mut wrong));
+        let origins: Vec<_> = origins.collect();
+        reach.check(&origins, &mut wrong);
+        if wrong.is_empty() { Ok(Self { origins, reach }) } else { Err(wrong) }
     }
 }
 
@@ -115,56 +93,37 @@ impl Lane {
     /// Makes the lane; it connects with its first call.
     #[must_use]
     pub fn new(target: &Target, tools: &Tools) -> Self {
-        let Target { origins, tls, connect_timeout } = target;
-        let client = Client::new(origins, tls.as_ref(), *connect_timeout, tools);
-        Self { client: client.expect("a target that was built has 1 to 65535 endpoints") }
+        Self { client: target.reach.client(&target.origins, tools) }
     }
 
-    async fn send(&self, mut call: Call) -> Result<Reply, Fault> {
-        refuse(&call)?;
-        let written = format::write(&mut call)?;
-        let line = match self.client.open(call.avoid, call.deadline).await {
-            Ok(line) => line,
-            Err(fault) => return Err(fault.unsent(written.undo(call))),
-        };
-        let id = line.id;
-        let mut data = mem::take(&mut call.event.data);
-        let head = Head {
-            method: &call.head.method,
-            path: &outgoing::path(&call.head.uri, &line.origin.base)?,
-            headers: &call.head.headers,
-            upgrade: call.upgrade.as_ref(),
-        };
-        match self.client.send(line, &head, &mut data, call.deadline).await {
-            Ok(answered) => {
-                let upgrade = call.upgrade.is_some();
-                http1::recycle(mem::take(&mut call.head.headers));
-                incoming::reply(answered, id, upgrade)
-            }
-            Err(Failed::Sent(fault)) => Err(fault.at(id)),
-            Err(Failed::Unsent(fault)) => {
-                call.event.data = data;
-                Err(fault.at(id).unsent(written.undo(call)))
-            }
+    async fn send(&self, call: Call) -> Result<Reply, Fault> {
+        if !call.function.is_empty() {
+            let what = "an http upstream is one function; write its name alone as the address";
+            return Err(Fault::new(Class::FunctionNotDeployed, what));
         }
+        let aim = Aim {
+            client: &self.client,
+            prefix: "",
+            method: None,
+            own: Own::new(),
+            authoriser: &Authoriser::Nobody,
+        };
+        platform::call(&Service, aim, call).await
+    }
+}
+
+/// A service, whose every answer is its own.
+struct Service;
+
+impl Platform for Service {
+    fn classify(&self, heard: &Heard<'_>) -> Said {
+        heard.answer()
     }
 }
 
 /// Connects to every endpoint of a service once, and sends nothing.
 pub async fn probe(target: &Target, tools: &Tools) -> Vec<Probed> {
     Lane::new(target, tools).client.probe().await
-}
-
-/// What an HTTP service cannot be asked for.
-fn refuse(call: &Call) -> Result<(), Fault> {
-    if call.head.method == Method::CONNECT {
-        return Err(Fault::new(Class::BadRequest, "CONNECT asks for a tunnel, and there is none"));
-    }
-    if !call.function.is_empty() {
-        let what = "an http upstream is one function; write its name alone as the address";
-        return Err(Fault::new(Class::FunctionNotDeployed, what));
-    }
-    Ok(())
 }
 
 impl Invoker for Lane {

@@ -12,8 +12,11 @@ pub mod embedded;
 pub mod http;
 mod late;
 mod link;
+pub mod list;
 pub mod message;
 pub mod nats;
+pub mod openfaas;
+mod platform;
 pub mod probe;
 pub mod tls;
 mod urls;
@@ -21,7 +24,7 @@ mod urls;
 use std::{fmt, rc::Rc, sync::Arc};
 
 use outbox::Outbox;
-use schemas::{Ack, Format, Grammar, Invoker, Reveal};
+use schemas::{Ack, Format, Grammar, Invoker, Reveal, Template};
 
 pub use self::{late::late_replies, urls::Urls};
 
@@ -36,6 +39,8 @@ pub enum Target {
     Amqp(Arc<amqp::Target>),
     /// Topics in the gateway's own outbox.
     Embedded(Arc<embedded::Target>),
+    /// The functions of an OpenFaaS.
+    OpenFaas(Arc<openfaas::Target>),
 }
 
 /// What a lane may use of the program around it.
@@ -62,6 +67,7 @@ impl Target {
             Self::Nats(_) => "nats",
             Self::Amqp(_) => "amqp",
             Self::Embedded(_) => "embedded",
+            Self::OpenFaas(_) => "openfaas",
         }
     }
 
@@ -73,35 +79,69 @@ impl Target {
             Self::Nats(_) => Grammar::Subject,
             Self::Amqp(_) => Grammar::RoutingKey,
             Self::Embedded(_) => Grammar::Topic,
+            Self::OpenFaas(_) => Grammar::Function,
         }
     }
 
-    /// The levels of acknowledgement that the kind can give; the first is its default.
+    /// Checks that a function part is what the kind calls a function: what is wrong with it, and
+    /// what to write, in which `UPSTREAM` stands for the upstream's name.
+    ///
+    /// # Errors
+    /// Both as texts.
+    pub fn names(&self, function: &Template) -> Result<(), (String, String)> {
+        match self {
+            Self::OpenFaas(_) => openfaas::Target::names(function),
+            // The loader knows their grammars.
+            Self::Http(_) | Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => Ok(()),
+        }
+    }
+
+    /// Whether a function, by the text in front of its first placeholder, gets events and nothing
+    /// else.
     #[must_use]
-    pub fn acks(&self) -> &'static [Ack] {
+    pub fn takes_events(&self, _function: &str) -> bool {
+        match self {
+            Self::Http(_) | Self::OpenFaas(_) => false,
+            Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => true,
+        }
+    }
+
+    /// Whether a function takes what is written in this form.
+    ///
+    /// # Errors
+    /// What to write instead.
+    pub fn takes(&self, function: &str, format: Format) -> Result<(), &'static str> {
+        match format {
+            Format::Auto if self.takes_events(function) => Err("write binary, structured or plain"),
+            _ => Ok(()),
+        }
+    }
+
+    /// The levels of acknowledgement that a function can give; the first is its default.
+    #[must_use]
+    pub fn acks(&self, _function: &str) -> &'static [Ack] {
         match self {
             Self::Http(_) => &[Ack::Replied],
             Self::Nats(target) if target.jetstream() => &[Ack::Published],
             Self::Nats(_) | Self::Amqp(_) => &[Ack::Published, Ack::Replied],
             Self::Embedded(_) => &[Ack::Stored],
+            Self::OpenFaas(_) => &[Ack::Replied, Ack::Published],
         }
     }
 
-    /// What the target gets unless the route says otherwise.
+    /// What a function gets unless the route says otherwise.
     #[must_use]
-    pub fn default_format(&self) -> Format {
-        match self {
-            Self::Http(_) => Format::Auto,
-            Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => Format::Binary,
-        }
+    pub fn default_format(&self, function: &str) -> Format {
+        if self.takes_events(function) { Format::Binary } else { Format::Auto }
     }
 
     /// Whether what it calls is code that was deployed to be run by a call, and not a service or a
-    /// broker that is there anyhow.
+    /// broker that is there anyhow. No request may choose it freely then.
     #[must_use]
     pub fn runs_code(&self) -> bool {
         match self {
             Self::Http(_) | Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => false,
+            Self::OpenFaas(_) => true,
         }
     }
 
@@ -128,6 +168,7 @@ impl Target {
             Self::Embedded(target) => {
                 Rc::new(embedded::Lane::new(Arc::clone(target), Arc::clone(&tools.outbox)))
             }
+            Self::OpenFaas(target) => Rc::new(openfaas::Lane::new(Arc::clone(target), tools)),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use schemas::Fault;
 
-use crate::{Target, Tools, amqp, http, link::Broker, nats};
+use crate::{Target, Tools, amqp, http, link::Broker, nats, openfaas};
 
 /// What came of connecting to one place of an upstream.
 #[derive(Debug)]
@@ -29,6 +29,7 @@ pub async fn probe(target: &Target, tools: &Tools) -> Vec<Probed> {
             servers(&amqp::Servers { target, tools }).await
         }
         Target::Embedded(_) => Vec::new(),
+        Target::OpenFaas(target) => openfaas::probe(target, tools).await,
     }
 }
 

@@ -93,6 +93,9 @@ pub enum Grammar {
     /// character, and not empty. `event.type` may keep its dots. Values never name a queue of the
     /// broker's own (`amq.…`) on the default exchange.
     RoutingKey,
+    /// The name of a function on a platform: a value has letters, digits, `-` and `_` and nothing
+    /// else, so that it names neither another namespace nor a version, and is no path.
+    Function,
     /// Text in a header or a redirect's query: no control character.
     Text,
 }
@@ -125,6 +128,15 @@ impl Template {
             [] => Some(""),
             [Piece::Literal(text)] => Some(text),
             _ => None,
+        }
+    }
+
+    /// The text in front of the first placeholder.
+    #[must_use]
+    pub fn front(&self) -> &str {
+        match self.pieces.first() {
+            Some(Piece::Literal(text)) => text,
+            Some(Piece::Placeholder(_)) | None => "",
         }
     }
 
@@ -162,11 +174,11 @@ impl Template {
                 }
             }
         }
-        let front = match self.pieces.first() {
-            Some(Piece::Literal(text)) => text,
-            Some(Piece::Placeholder(_)) | None => "",
-        };
-        if grammar.whole(front, &out) { Ok(out) } else { Err(Unfilled::Invalid(self.to_string())) }
+        if grammar.whole(self.front(), &out) {
+            Ok(out)
+        } else {
+            Err(Unfilled::Invalid(self.to_string()))
+        }
     }
 }
 
@@ -218,6 +230,11 @@ impl Grammar {
                 out.push_str(value);
                 if dots { value.split('.').all(is_token) } else { is_token(value) }
             }
+            Self::Function => {
+                out.push_str(value);
+                let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+                !value.is_empty() && value.bytes().all(fits)
+            }
             Self::Text => {
                 out.push_str(value);
                 !value.chars().any(char::is_control)
@@ -249,7 +266,7 @@ impl Grammar {
                     && key.len() <= SHORT_MAX
                     && (!of_the_broker(text) || of_the_broker(front))
             }
-            Self::Text => true,
+            Self::Function | Self::Text => true,
         }
     }
 }

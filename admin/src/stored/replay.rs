@@ -72,9 +72,9 @@ fn destination(table: &Table, to: &str) -> Result<Elsewhere, Problem> {
     }
     Ok(Elsewhere {
         target: address.to_string(),
+        ack: kind.acks(&function).first().copied().unwrap_or(Ack::Replied),
+        format: kind.default_format(&function),
         function,
-        ack: kind.acks().first().copied().unwrap_or(Ack::Replied),
-        format: kind.default_format(),
     })
 }
 

@@ -26,8 +26,7 @@ const WORDS: &[(Place, &[&str])] = &[
     (Place::Listener, &["tls"]),
     (Place::Upstream, &["load_balancing", "health", "connections", "protocol"]),
     (Place::Nats, &["declare"]),
-    (Place::Route, &["transform", "cache", "compression", "archive", "allow"]),
-    (Place::Target, &["allow"]),
+    (Place::Route, &["transform", "cache", "compression", "archive"]),
     (Place::Policy, &["authorize", "cors", "max_duration", "priority"]),
     (
         Place::DefaultPolicy,
@@ -40,7 +39,6 @@ pub const KINDS_TO_COME: &[&str] = &[
     "lambda",
     "azure-functions",
     "google-functions",
-    "openfaas",
     "knative",
     "grpc",
     "openapi",

@@ -97,6 +97,9 @@ pub(super) struct Route {
     /// Which webhooks may deliver events here. Without it the handshake by which they ask is a
     /// request like any other.
     pub(super) webhook: Option<Allowed>,
+    /// What a placeholder may make of the name of a function that is code: names, or globs in which
+    /// `*` stands for any text. A target with such a placeholder needs it.
+    pub(super) allow: Option<Vec<String>>,
     /// Names of policies, laid one over the other in this order.
     #[serde(rename = "use")]
     pub(super) uses: Option<Vec<Name>>,
@@ -195,6 +198,8 @@ pub(super) struct TargetForm {
     pub(super) key: Option<String>,
     /// The topic, beside an `upstream` of kind embedded.
     pub(super) topic: Option<String>,
+    /// The function, beside an `upstream` of a function platform.
+    pub(super) function: Option<String>,
     /// Its share among the route's targets. Default 1; 0 gets nothing.
     pub(super) weight: Option<u32>,
     /// As the route's `rewrite`.
@@ -211,6 +216,8 @@ pub(super) struct TargetForm {
     pub(super) reply_format: Option<Format>,
     /// A bound on the whole call to this target, at most the route's `timeout`.
     pub(super) timeout: Option<Span>,
+    /// As the route's `allow`.
+    pub(super) allow: Option<Vec<String>>,
 }
 
 /// The long form of an address.
@@ -227,6 +234,8 @@ pub(super) struct LongAddress {
     pub(super) key: Option<String>,
     /// The topic, for an upstream of kind embedded.
     pub(super) topic: Option<String>,
+    /// The function, for an upstream of a function platform.
+    pub(super) function: Option<String>,
 }
 
 impl LongAddress {
@@ -237,6 +246,7 @@ impl LongAddress {
             ("exchange", &self.exchange),
             ("key", &self.key),
             ("topic", &self.topic),
+            ("function", &self.function),
         ];
         all.into_iter().filter_map(|(field, text)| Some((field, text.as_deref()?)))
     }

@@ -207,7 +207,7 @@ fn is_there(table: &Table, target: &str) -> bool {
 fn topics(table: &Table, address: &str) -> Option<Arc<embedded::Target>> {
     match &upstream(table, address)?.target {
         Target::Embedded(topics) => Some(Arc::clone(topics)),
-        Target::Http(_) | Target::Nats(_) | Target::Amqp(_) => None,
+        _ => None,
     }
 }
 

@@ -17,7 +17,7 @@ struct Ahead {
 }
 
 /// Puts a piece back in front of the body that it was read from.
-pub(super) fn put_back(first: Bytes, body: &mut Body) {
+pub(crate) fn put_back(first: Bytes, body: &mut Body) {
     let rest = std::mem::take(body);
     *body = Body::boxed(Ahead { first: Some(first), rest });
 }

@@ -59,10 +59,14 @@ pub(super) struct Connection {
 pub struct Head<'a> {
     /// The method.
     pub method: &'a Method,
-    /// Path and query; the endpoint's own path goes in front.
+    /// What goes between the endpoint's own path and `path`; mostly nothing.
+    pub prefix: &'a str,
+    /// Path and query.
     pub path: &'a str,
     /// The fields. Without a `Host` among them it is the endpoint's.
     pub headers: &'a HeaderMap,
+    /// Fields of the gateway's own, in place of all of the same name; `Host` may be one.
+    pub own: &'a [(HeaderName, HeaderValue)],
     /// The protocol to change to.
     pub upgrade: Option<&'a HeaderValue>,
 }
@@ -472,15 +476,22 @@ impl Drop for Sending {
 }
 
 fn write_head(origin: &Origin, head: &Head<'_>, framing: Framing, out: &mut Vec<u8>) {
-    http1::request_line(head.method, &origin.base, head.path, out);
-    let host = head.headers.get(header::HOST).unwrap_or(&origin.authority);
+    http1::request_line(head.method, [&origin.base, head.prefix, head.path], out);
+    let own = |wanted: &HeaderName| head.own.iter().find(|(name, _)| name == wanted);
+    let host = match own(&header::HOST) {
+        Some((_, host)) => host,
+        None => head.headers.get(header::HOST).unwrap_or(&origin.authority),
+    };
     http1::field(&header::HOST, host, out);
     let mut trailers = false;
     for (name, value) in head.headers {
         if is_decided_here(name) {
             trailers |= *name == header::TE;
-            continue;
+        } else if own(name).is_none() {
+            http1::field(name, value, out);
         }
+    }
+    for (name, value) in head.own.iter().filter(|(name, _)| !is_decided_here(name)) {
         http1::field(name, value, out);
     }
     match framing {

@@ -37,7 +37,14 @@ pub(crate) async fn fetch(
         let pool = Arc::<Pool>::default();
         let connection = Pool::adopt(&pool, stream);
         let headers = HeaderMap::new();
-        let head = Head { method: &Method::GET, path, headers: &headers, upgrade: None };
+        let head = Head {
+            method: &Method::GET,
+            prefix: "",
+            path,
+            headers: &headers,
+            own: &[],
+            upgrade: None,
+        };
         let mut nothing = Body::empty();
         let answered = exchange::exchange(connection, origin, &head, &mut nothing).await;
         let answered = answered.map_err(|broke| match failed(broke) {

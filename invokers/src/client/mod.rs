@@ -34,7 +34,7 @@ pub use self::{
     exchange::{Answered, Head},
     origin::Origin,
 };
-pub(crate) use self::{fetch::fetch, origin::server_name_of};
+pub(crate) use self::{ahead::put_back, fetch::fetch, origin::server_name_of};
 use crate::{Tools, probe::Probed, tls::Tls};
 
 /// How long connecting may take, unless an upstream says otherwise.

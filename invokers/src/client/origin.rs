@@ -3,6 +3,8 @@
 use http::{HeaderValue, Uri, uri::Scheme};
 use rustls_pki_types::ServerName;
 
+use crate::urls::is_loopback;
+
 /// One endpoint of an upstream.
 #[derive(Debug)]
 pub struct Origin {
@@ -78,6 +80,12 @@ impl Origin {
         let scheme = if self.https() { "https" } else { "http" };
         let authority = String::from_utf8_lossy(self.authority.as_bytes());
         format!("{scheme}://{authority}{}", self.base)
+    }
+
+    /// Whether a secret that is sent there could be read on the way.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.https() && !is_loopback(&self.host)
     }
 
     /// Whether the connection is encrypted.

@@ -10,11 +10,11 @@ use schemas::{
 /// What was written over, so that a call that was not sent comes back as it was. Only a structured
 /// event has other bytes than its data; headers are written the same again.
 #[derive(Debug)]
-pub(super) struct Written(Option<Bytes>);
+pub(crate) struct Written(Option<Bytes>);
 
 impl Written {
     /// Puts the data back.
-    pub(super) fn undo(self, mut call: Call) -> Call {
+    pub(crate) fn undo(self, mut call: Call) -> Call {
         if let Some(data) = self.0 {
             call.event.data = Body::from(data);
         }
@@ -23,7 +23,7 @@ impl Written {
 }
 
 /// Writes the call in its format.
-pub(super) fn write(call: &mut Call) -> Result<Written, Fault> {
+pub(crate) fn write(call: &mut Call) -> Result<Written, Fault> {
     let Call { event, head, format, .. } = call;
     let headers = &mut head.headers;
     match (*format, &event.context) {

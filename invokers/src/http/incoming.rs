@@ -9,14 +9,18 @@ use schemas::{Class, EndpointId, Fault, Ran, Reply, ReplyHead, Verdict};
 use crate::client::Answered;
 
 /// Makes the reply. `upgrade` says whether a change of protocol was asked for.
-pub(super) fn reply(answered: Answered, id: EndpointId, upgrade: bool) -> Result<Reply, Fault> {
+pub(crate) fn reply(
+    answered: Answered,
+    verdict: Verdict,
+    id: EndpointId,
+    upgrade: bool,
+) -> Result<Reply, Fault> {
     let Answered { status, mut headers, body: data, tunnel } = answered;
     let switched = status == StatusCode::SWITCHING_PROTOCOLS;
     if switched && !upgrade {
         let what = "the upstream changed to a protocol that nobody asked for";
         return Err(Fault::new(Class::UpstreamProtocol, what).maybe().at(id));
     }
-    let verdict = classify(status, &headers);
     if headers.keys().any(|name| hop::is_hop_by_hop(name.as_str())) {
         hop::strip_response(&mut headers, switched);
     }
@@ -26,19 +30,24 @@ pub(super) fn reply(answered: Answered, id: EndpointId, upgrade: bool) -> Result
 
 /// What a status of an HTTP service says. 429 promises that nothing was done (RFC 6585, section
 /// 4); a 5xx promises nothing: it may come from a proxy in between, after the function has run.
-fn classify(status: StatusCode, headers: &HeaderMap) -> Verdict {
+pub(crate) fn classify(status: StatusCode, headers: &HeaderMap) -> Verdict {
     let (class, ran) = match status.as_u16() {
         429 => (Class::Throttled, Ran::No),
         500..=599 => (Class::FunctionFailed, Ran::Maybe),
         _ => return Verdict::Ok,
     };
-    let retry_after_ms = retry_after(headers, SystemTime::now())
-        .map(|wait| u32::try_from(wait.as_millis()).unwrap_or(u32::MAX));
+    let retry_after_ms =
+        retry_after(headers).map(|wait| u32::try_from(wait.as_millis()).unwrap_or(u32::MAX));
     Verdict::Failed { class, ran, retry_after_ms }
 }
 
+/// When an answer wants to be asked for again.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    retry_after_from(headers, SystemTime::now())
+}
+
 /// Reads `Retry-After`: seconds or a date (RFC 9110, section 10.2.3).
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+fn retry_after_from(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
@@ -71,7 +80,9 @@ mod tests {
     }
 
     fn response(status: u16, pairs: &[(&'static str, &'static str)]) -> Reply {
-        reply(answered(status, headers(pairs)), EndpointId(0), true).unwrap()
+        let answered = answered(status, headers(pairs));
+        let verdict = classify(answered.status, &answered.headers);
+        reply(answered, verdict, EndpointId(0), true).unwrap()
     }
 
     #[test]
@@ -103,7 +114,8 @@ mod tests {
 
     #[test]
     fn a_protocol_that_nobody_asked_for_is_a_fault() {
-        let fault = reply(answered(101, HeaderMap::new()), EndpointId(3), false).unwrap_err();
+        let switched = answered(101, HeaderMap::new());
+        let fault = reply(switched, Verdict::Ok, EndpointId(3), false).unwrap_err();
         assert_eq!((fault.class, fault.ran), (Class::UpstreamProtocol, Ran::Maybe));
         assert_eq!(fault.endpoint, Some(EndpointId(3)));
     }
@@ -129,7 +141,7 @@ mod tests {
     #[test]
     fn retry_after_is_read_as_seconds_or_as_a_date() {
         let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
-        let read = |text| retry_after(&headers(&[("retry-after", text)]), now);
+        let read = |text| retry_after_from(&headers(&[("retry-after", text)]), now);
         assert_eq!(read("120"), Some(Duration::from_secs(120)));
         assert_eq!(read("Sun, 06 Nov 1994 08:50:00 GMT"), Some(Duration::from_secs(23)));
         assert_eq!(read("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));

@@ -9,7 +9,7 @@ use schemas::{Class, Fault};
 const PATH_BYTES_MAX: usize = 65_534;
 
 /// What stands behind the endpoint's own path: path and query in origin form.
-pub(super) fn path<'u>(uri: &'u Uri, base: &str) -> Result<Cow<'u, str>, Fault> {
+pub(crate) fn path<'u>(uri: &'u Uri, base: &str) -> Result<Cow<'u, str>, Fault> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     if base.len() + path.len() > PATH_BYTES_MAX {
         let what = "the path is too long together with the upstream's own";

@@ -123,6 +123,15 @@ fn no_value_reaches_other_subjects() {
 }
 
 #[test]
+fn a_value_is_the_name_of_one_function_and_nothing_around_it() {
+    assert_eq!(filled("order-{id}.staging", "a_1-B", Grammar::Function), "order-a_1-B.staging");
+    for value in ["", ".", "a.b", "a/b", "a:1", "..", "a%2Fb", "a b", "é", "a?x", "a\r\nb"] {
+        assert_eq!(filled("{a}", value, Grammar::Function), "-", "{value:?}");
+        assert_eq!(filled("{event.type*}", value, Grammar::Function), "-", "{value:?}");
+    }
+}
+
+#[test]
 fn text_has_no_control_character() {
     assert_eq!(filled("a {b} c", "d, é", Grammar::Text), "a d, é c");
     for value in ["a\r\nSet-Cookie: x", "\0", "\t", "\u{7f}", "\u{9b}"] {

@@ -27,6 +27,7 @@ pub(super) fn of_long_form(
         Target::Nats(_) => &["subject"],
         Target::Amqp(_) => &["exchange", "key"],
         Target::Embedded(_) => &["topic"],
+        Target::OpenFaas(_) => &["function"],
     });
     let mut function = Template::default();
     for (field, text) in long.words() {
@@ -80,12 +81,27 @@ pub(super) fn check(
             false
         }
         Target::Http(_) => true,
+        Target::OpenFaas(_) => {
+            brings.check(function, spot, report) && name(address, target, spot, report)
+        }
         Target::Nats(_) => {
             brings.check(function, spot, report) && tokens(address, "subject", spot, report)
         }
         Target::Amqp(_) => brings.check(function, spot, report) && key(address, spot, report),
         Target::Embedded(_) => {
             brings.check(function, spot, report) && tokens(address, "topic", spot, report)
+        }
+    }
+}
+
+/// Whether the function part is what its platform calls a function.
+fn name(address: &Address, target: &Target, spot: &Spot<'_>, report: &mut Report) -> bool {
+    match target.names(&address.function) {
+        Ok(()) => true,
+        Err((message, remedy)) => {
+            let upstream = &address.upstream;
+            report.error(spot, message, remedy.replace("UPSTREAM", upstream));
+            false
         }
     }
 }

@@ -2,10 +2,7 @@
 
 use policy::Policy;
 
-use super::{
-    routes::Around,
-    targets::{Common, takes_events},
-};
+use super::{routes::Around, targets::Common};
 use crate::{
     config::{
         shape::TextOr,
@@ -70,7 +67,8 @@ fn target(
         TextOr::Text(address) => super::targets::short(address, &spot.field("to"), around, report),
         TextOr::Form(long) => super::targets::whole(long, &spot.field("to"), around, report),
     }?;
-    let paths = !takes_events(&found.upstream.as_ref()?.target);
+    let front = found.address.function.front();
+    let paths = !found.upstream.as_ref()?.target.takes_events(front);
     let route = written::Route {
         ack: None,
         wait: None,

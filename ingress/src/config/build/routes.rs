@@ -9,7 +9,7 @@ use super::{
     policies::Policies,
     sources::Sources,
     stored,
-    targets::{Common, takes_events},
+    targets::Common,
     templates::Brings,
     twice,
     upstreams::Upstreams,
@@ -253,8 +253,7 @@ fn set_event(
     if written.set_event.is_some()
         && let Some(Action::Forward(targets)) = action
         && targets.iter().all(|target| {
-            !takes_events(&target.upstream.target)
-                && matches!(target.format, Format::Auto | Format::Plain)
+            !target.takes_events && matches!(target.format, Format::Auto | Format::Plain)
         })
     {
         let message = "no target of this route makes an event of a plain request";
@@ -295,7 +294,7 @@ fn forward_headers(
     let at = spot.field("forward_headers");
     if written.forward_headers.is_some()
         && let Some(Action::Forward(targets)) = action
-        && !targets.iter().any(|target| takes_events(&target.upstream.target))
+        && !targets.iter().any(|target| target.takes_events)
     {
         let message = "an http target gets all headers anyhow";
         report.error(&spot.key("forward_headers"), message, "leave it out");

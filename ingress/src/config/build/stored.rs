@@ -123,9 +123,9 @@ fn dead_letter(
     }
     Some(Arc::new(Elsewhere {
         target: found.address.to_string(),
+        ack: kind.acks(&function).first().copied().unwrap_or(Ack::Replied),
+        format: kind.default_format(&function),
         function,
-        ack: kind.acks().first().copied().unwrap_or(Ack::Replied),
-        format: kind.default_format(),
     }))
 }
 

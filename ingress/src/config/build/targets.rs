@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use invokers::Target;
-use schemas::{Ack, Address, Format};
+use schemas::{Ack, Address, Format, Template};
 
 use super::{addresses, headers, routes::Around, templates::Brings};
 use crate::{
-    Destination, Upstream,
+    Allow, Destination, Upstream,
     config::{
         shape::TextOr,
         spot::{Report, Spot},
@@ -90,22 +90,26 @@ impl Common<'_, '_> {
         let upstream = upstream?;
         let Found { address, at, .. } = found?;
         let kind = &upstream.target;
-        let format = self.format(form, kind, spot, report);
+        let function = &address.function;
+        let only_events = kind.takes_events(function.front());
+        let named = Named { kind, function: function.front() };
+        let format = self.format(form, named, spot, report);
         // An address that names the event has one made of a plain request.
         let event = self.brings.event || matches!(format, Format::Binary | Format::Structured);
         let brings = Brings { event, ..self.brings.clone() };
-        let with_event = Brings { event: event || takes_events(kind), ..brings.clone() };
+        let with_event = Brings { event: event || only_events, ..brings.clone() };
         addresses::check(&address, kind, &with_event, &at, report);
-        let rewrite = self.rewrite(form, kind, spot, &brings, report);
+        let allow = self.allow(form, kind, function, spot, report);
+        let rewrite = self.rewrite(form, named, spot, &brings, report);
         let preserve_host = self.for_http(
             "preserve_host",
             form.preserve_host,
             self.route.preserve_host,
-            kind,
+            named,
             spot,
             report,
         );
-        let (ack, asks) = self.ack(kind, report);
+        let (ack, asks) = self.ack(named, report);
         let reply_format = self.reply_format(form, ack, spot, report);
         let headers = headers.map_or_else(HeaderRules::default, |(written, at)| {
             headers::rules(written, &at, &brings, report)
@@ -117,6 +121,8 @@ impl Common<'_, '_> {
         Some(Destination {
             guards: upstream.guards_of(&label, around.registry),
             fixed: address.function.literal().map(Arc::from),
+            allow,
+            takes_events: only_events,
             address: Arc::new(address),
             label,
             weight,
@@ -157,6 +163,7 @@ impl Common<'_, '_> {
                     exchange: form.exchange.clone(),
                     key: form.key.clone(),
                     topic: form.topic.clone(),
+                    function: form.function.clone(),
                 };
                 whole(&long, spot, around, report)
             }
@@ -191,18 +198,18 @@ impl Common<'_, '_> {
     fn format(
         &self,
         form: &TargetForm,
-        kind: &Target,
+        named: Named<'_>,
         spot: &Spot<'_>,
         report: &mut Report,
     ) -> Format {
         let (format, at) = match (form.format, self.route.format) {
             (Some(format), _) => (format, spot.field("format")),
             (None, Some(format)) => (format, self.spot.field("format")),
-            (None, None) => return kind.default_format(),
+            (None, None) => return named.kind.default_format(named.function),
         };
-        if format == Format::Auto && takes_events(kind) {
-            let message = format!("kind {} takes events only", kind.kind());
-            report.error(&at, message, "write binary, structured or plain");
+        if let Err(remedy) = named.kind.takes(named.function, format) {
+            let message = format!("kind {} takes events only", named.kind.kind());
+            report.error(&at, message, remedy);
         }
         format
     }
@@ -227,8 +234,8 @@ impl Common<'_, '_> {
     }
 
     /// What the caller is told, which is the whole route's, and what the target is asked for.
-    fn ack(&self, kind: &Target, report: &mut Report) -> (Ack, Ack) {
-        let can = kind.acks();
+    fn ack(&self, Named { kind, function }: Named<'_>, report: &mut Report) -> (Ack, Ack) {
+        let can = kind.acks(function);
         let default = can.first().copied().unwrap_or(Ack::Replied);
         let ack = match self.route.ack {
             Some(ack) => ack,
@@ -275,7 +282,7 @@ impl Common<'_, '_> {
     fn rewrite(
         &self,
         form: &TargetForm,
-        kind: &Target,
+        named: Named<'_>,
         spot: &Spot<'_>,
         brings: &Brings,
         report: &mut Report,
@@ -291,8 +298,8 @@ impl Common<'_, '_> {
             return None;
         }
         let field = if rewrite.is_some() { "rewrite" } else { "strip_prefix" };
-        if takes_events(kind) {
-            not_for(field, kind, at, report);
+        if named.kind.takes_events(named.function) {
+            not_for(field, named.kind, at, report);
             return None;
         }
         match rewrite {
@@ -324,34 +331,70 @@ impl Common<'_, '_> {
         }
     }
 
+    /// Which functions a placeholder may name. Code that runs needs the list: else whoever sends the
+    /// request chooses what is run.
+    fn allow(
+        &self,
+        form: &TargetForm,
+        kind: &Target,
+        function: &Template,
+        spot: &Spot<'_>,
+        report: &mut Report,
+    ) -> Option<Arc<Allow>> {
+        let needed = kind.runs_code() && function.literal().is_none();
+        let (written, at) = match (&form.allow, &self.route.allow) {
+            (Some(own), _) => (own, spot),
+            (None, Some(routes)) => (routes, self.spot),
+            (None, None) if needed => {
+                let message = format!("`{function}` lets the request choose the code that runs");
+                report.error(spot, message, "write `allow:` and the names or globs that it may be");
+                return None;
+            }
+            (None, None) => return None,
+        };
+        if !needed {
+            // The route's is for those of its targets that need it.
+            if form.allow.is_some() {
+                let message = "`allow` has no placeholder to speak of";
+                report.error(&at.key("allow"), message, "leave it out");
+            }
+            return None;
+        }
+        if written.is_empty() || written.iter().any(String::is_empty) {
+            let message = "has no name in it that could be called";
+            report.error(&at.field("allow"), message, "write names or globs such as orders-*");
+        }
+        Some(Arc::new(Allow::new(written.iter().map(String::as_str))))
+    }
+
     /// A flag that only HTTP targets know; the target's own wins.
     fn for_http(
         &self,
         field: &str,
         own: Option<bool>,
         route: Option<bool>,
-        kind: &Target,
+        Named { kind, .. }: Named<'_>,
         spot: &Spot<'_>,
         report: &mut Report,
     ) -> bool {
         let wanted = own.or(route) == Some(true);
-        if wanted && takes_events(kind) {
+        if wanted && !matches!(kind, Target::Http(_)) {
             not_for(field, kind, if own.is_some() { spot } else { self.spot }, report);
         }
         wanted
     }
 }
 
-/// Whether targets of this kind get events and nothing else.
-pub(super) fn takes_events(kind: &Target) -> bool {
-    match kind {
-        Target::Http(_) => false,
-        Target::Nats(_) | Target::Amqp(_) | Target::Embedded(_) => true,
-    }
+/// A function of a kind, by the front of its name: all that says what it takes.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    kind: &'a Target,
+    function: &'a str,
 }
 
 fn not_for(field: &str, kind: &Target, spot: &Spot<'_>, report: &mut Report) {
-    let message = format!("`{field}` is for http targets, and kind {} has no paths", kind.kind());
+    let why = if kind.runs_code() { "is found by its host" } else { "has no paths" };
+    let message = format!("`{field}` is for http targets, and kind {} {why}", kind.kind());
     report.error(&spot.key(field), message, "leave it out, or write it on the http target alone");
 }
 

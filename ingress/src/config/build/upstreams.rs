@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use invokers::{Target, amqp, embedded, http, nats};
+use invokers::{Target, amqp, embedded, http, nats, openfaas};
 use policy::GuardsWritten;
 use schemas::Name;
 use serde::{Serialize, de::DeserializeOwned};
@@ -25,7 +25,7 @@ use crate::{
 pub(super) type Upstreams<'a> = Named<'a, Arc<Upstream>>;
 
 /// The kinds that are built.
-const KINDS: [&str; 4] = ["http", "nats", "amqp", "embedded"];
+const KINDS: [&str; 5] = ["http", "nats", "amqp", "embedded", "openfaas"];
 
 /// Reads and checks every upstream.
 pub(super) fn read<'a>(
@@ -97,6 +97,10 @@ fn upstream(
             };
             let (target, written) = checked(name, spot, report, take)?;
             (Target::Embedded(Arc::new(target)), written)
+        }
+        "openfaas" => {
+            let (target, written) = checked(name, spot, report, openfaas::Target::build)?;
+            (Target::OpenFaas(Arc::new(target)), written)
         }
         to_come if not_built::kind(to_come) => {
             let message = format!("kind `{to_come}` is not built yet");

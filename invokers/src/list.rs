@@ -1,0 +1,38 @@
+//! What does a platform have? Asks it for its functions, and runs none of them.
+
+use std::time::{Duration, Instant};
+
+use schemas::{Class, Fault};
+
+use crate::{Target, Tools, openfaas};
+
+/// How long a platform may take, all pages together.
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// A function that a platform has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    /// The function part of its address.
+    pub function: String,
+    /// How it stands, in the platform's words; empty where it does not say.
+    pub state: String,
+    /// What it is: an image, a runtime, a URL.
+    pub about: String,
+}
+
+/// The functions of a platform, sorted by name.
+///
+/// # Errors
+/// If the kind has no list, or the platform does not give it.
+pub async fn list(target: &Target, tools: &Tools) -> Result<Vec<Listed>, Fault> {
+    let deadline = Instant::now() + WITHIN;
+    let mut all = match target {
+        Target::OpenFaas(target) => openfaas::list(target, tools, deadline).await?,
+        Target::Http(_) | Target::Nats(_) | Target::Amqp(_) | Target::Embedded(_) => {
+            let what = format!("kind {} has no list of functions to be asked for", target.kind());
+            return Err(Fault::new(Class::BadRequest, what));
+        }
+    };
+    all.sort_unstable();
+    Ok(all)
+}
