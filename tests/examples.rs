@@ -13,7 +13,9 @@ use serde_json::Value;
 
 use crate::{
     amqp,
-    support::{Gateway, Peer, eventually, files, nats::Server, rabbit, read, shell, yaml},
+    support::{
+        Gateway, Peer, azure, eventually, faas, files, nats::Server, rabbit, read, shell, yaml,
+    },
 };
 
 /// A line to try, and the status that it is answered with.
@@ -42,15 +44,37 @@ fn trials(text: &str) -> Vec<Trial> {
     found
 }
 
+/// What the examples call.
+struct Peers {
+    web: Peer,
+    canary: Peer,
+    faas: Peer,
+    azure: azure::Host,
+    nats: Server,
+}
+
+impl Peers {
+    fn start() -> Self {
+        let (web, canary) = (Peer::echo(), Peer::echo());
+        let (faas, azure, nats) = (faas::start(), azure::Host::start(), Server::start());
+        Self { web, canary, faas, azure, nats }
+    }
+}
+
 /// Puts the ports of running peers in place of those that the file names.
-fn on_free_ports(text: &str, web: &Peer, canary: &Peer, nats: &Server) -> String {
+fn on_free_ports(text: &str, peers: &Peers) -> String {
+    let Peers { web, canary, faas, azure, nats } = peers;
     text.replace("listen: 127.0.0.1:8080", "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0")
         .replace("http://127.0.0.1:9000", &web.url())
         .replace("http://127.0.0.1:9001", &canary.url())
+        .replace("http://127.0.0.1:8082", &faas.url())
+        .replace("http://127.0.0.1:7071", &azure.peer.url())
         .replace("nats://127.0.0.1:4222", &nats.url())
         .replace("amqp://127.0.0.1:5672", &rabbit::shared().url())
         .replace("username: guest", &format!("username: {}", rabbit::USER))
         .replace("{ env: RABBIT_PASSWORD }", "{ file: secret }")
+        .replace("{ env: FAAS_PASSWORD }", "{ file: faas }")
+        .replace("{ env: AZURE_HOST_KEY }", "{ file: azure }")
 }
 
 /// Answers on a subject, for the example of request-reply.
@@ -71,14 +95,18 @@ fn run(path: &Path) {
     if name == "stored-jetstream.yaml" && Server::version() < (2, 12, 0) {
         return println!("SKIPPED: {name} needs nats-server 2.12 or newer");
     }
-    let (web, canary, nats) = (Peer::echo(), Peer::echo(), Server::start());
-    nats.add_stream("ORDERS", &["orders.>"]);
-    answer_quotes(&nats);
+    let peers = Peers::start();
+    peers.nats.add_stream("ORDERS", &["orders.>"]);
+    answer_quotes(&peers.nats);
     if name == "amqp-request-reply.yaml" {
         amqp::answer_once("quotes");
     }
-    let gateway = Gateway::run_with(&on_free_ports(&text, &web, &canary, &nats), |folder| {
-        std::fs::write(folder.join("secret"), rabbit::PASSWORD).unwrap();
+    let gateway = Gateway::run_with(&on_free_ports(&text, &peers), |folder| {
+        let secrets =
+            [("secret", rabbit::PASSWORD), ("faas", faas::PASSWORD), ("azure", azure::HOST_KEY)];
+        for (file, secret) in secrets {
+            std::fs::write(folder.join(file), secret).unwrap();
+        }
     });
     eventually("its outbox is ready", || {
         let metrics = gateway.ask_admin("/metrics");

@@ -117,6 +117,7 @@ fn endpoints() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/metrics", get(metrics)),
         ("/api/v1/routes", get(routes)),
         ("/api/v1/upstreams", get(upstreams)),
+        ("/api/v1/upstreams/{upstream}/functions", get(listed)),
         ("/api/v1/functions", get(functions)),
         ("/api/v1/functions/{address}/breaker", post(force)),
         ("/api/v1/records", get(records)),
@@ -175,6 +176,16 @@ async fn routes(State(api): State<Api>) -> Json<Vec<views::RouteView>> {
 
 async fn upstreams(State(api): State<Api>) -> Json<Vec<views::UpstreamView>> {
     Json(views::upstreams(&api.live.table()))
+}
+
+async fn listed(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<Json<Vec<views::ListedView>>, Problem> {
+    let table = api.live.table();
+    let upstream = invoke::upstream(&table, &name)?;
+    let all = api.live.list(Arc::clone(&upstream)).await?;
+    Ok(Json(views::listed(&table, &upstream, all)))
 }
 
 async fn functions(State(api): State<Api>) -> Json<Vec<views::FunctionView>> {

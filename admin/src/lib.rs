@@ -24,6 +24,7 @@ use std::{net::SocketAddr, sync::Arc};
 use ::outbox::{Store, embedded::Progressed};
 use futures_util::future::BoxFuture;
 use ingress::{Table, Upstream};
+use invokers::list::Listed;
 use schemas::{Fault, Job, Name, Record, Revealed, secret::NoSecret};
 
 pub use problem::Problem;
@@ -84,6 +85,9 @@ pub trait Live: Send + Sync + 'static {
 
     /// How far that has come: it may still be read, or broken.
     fn outbox_progress(&self) -> Option<Progressed>;
+
+    /// Asks the platform of an upstream for its functions.
+    fn list(&self, upstream: Arc<Upstream>) -> BoxFuture<'static, Result<Vec<Listed>, Fault>>;
 
     /// Listens to a topic of an upstream. Ready once everything published from then on is seen.
     fn follow(

@@ -7,6 +7,7 @@ use ingress::{
     explain::{Leaf, leaves},
     table::{Condition, EventMatch, Match, PathMatch, TypeMatch},
 };
+use invokers::list::Listed;
 use policy::{breaker, budget, limiter, permits};
 use schemars::JsonSchema;
 use schemas::{Ack, Attributes, Format, Record, Value};
@@ -87,6 +88,19 @@ pub struct FunctionView {
     pub breaker: Option<breaker::View>,
 }
 
+/// A function that the platform of an upstream has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListedView {
+    /// Its address.
+    pub address: String,
+    /// How it stands, in the platform's words; empty where it does not say.
+    pub state: String,
+    /// What it is: an image, a runtime, a URL.
+    pub about: String,
+    /// The names of the routes that use it.
+    pub routes: Vec<String>,
+}
+
 /// One request that has been served.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RecordView {
@@ -151,6 +165,19 @@ pub fn route(route: &Route) -> RouteView {
             .collect(),
         place: route.place.clone(),
     }
+}
+
+/// What a platform has, and which routes of the table use it.
+#[must_use]
+pub fn listed(table: &Table, upstream: &Upstream, all: Vec<Listed>) -> Vec<ListedView> {
+    let named = functions(table);
+    let view = |Listed { function, state, about }| {
+        let address = format!("{}/{function}", upstream.name);
+        let routes = named.iter().find(|one| one.address == address);
+        let routes = routes.map(|one| one.routes.clone()).unwrap_or_default();
+        ListedView { address, state, about, routes }
+    };
+    all.into_iter().map(view).collect()
 }
 
 /// Every upstream, sorted by name.

@@ -64,7 +64,7 @@ pub(crate) async fn follow(
             });
             Ok(heard.boxed())
         }
-        Target::Http(_) | Target::OpenFaas(_) => Err(Fault::new(
+        Target::Http(_) | Target::OpenFaas(_) | Target::Azure(_) => Err(Fault::new(
             Class::BadRequest,
             format!(
                 "`{}` is of kind {}, which has no topics to listen to",

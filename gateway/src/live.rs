@@ -10,8 +10,12 @@ use admin::{
 };
 use futures_util::future::BoxFuture;
 use ingress::{Plane, Table, Upstream};
-use invokers::Tools;
-use schemas::{Fault, Job, Name, Record, Revealed, secret::NoSecret};
+use invokers::{
+    Tools,
+    list::{self, Listed},
+};
+use schemas::{Class, Fault, Job, Name, Record, Revealed, secret::NoSecret};
+use tokio::runtime::Handle;
 
 use triggers::Triggers;
 
@@ -92,6 +96,18 @@ impl Live for Running {
 
     fn outbox_progress(&self) -> Option<Progressed> {
         self.delivering.progressed()
+    }
+
+    fn list(&self, upstream: Arc<Upstream>) -> BoxFuture<'static, Result<Vec<Listed>, Fault>> {
+        let (tools, here) = (self.tools.clone(), Handle::current());
+        // What asks is a core's own and stays on one thread.
+        let asking = tokio::task::spawn_blocking(move || {
+            here.block_on(list::list(&upstream.target, &tools))
+        });
+        Box::pin(async {
+            let stopped = |_| Fault::new(Class::Unavailable, "the gateway is stopping");
+            asking.await.map_err(stopped)?
+        })
     }
 
     fn follow(

@@ -6,6 +6,7 @@
 
 pub mod amqp;
 mod answer;
+pub mod azure;
 pub mod client;
 pub mod consume;
 pub mod embedded;
@@ -41,6 +42,8 @@ pub enum Target {
     Embedded(Arc<embedded::Target>),
     /// The functions of an OpenFaaS.
     OpenFaas(Arc<openfaas::Target>),
+    /// The functions of an Azure function app.
+    Azure(Arc<azure::Target>),
 }
 
 /// What a lane may use of the program around it.
@@ -68,6 +71,7 @@ impl Target {
             Self::Amqp(_) => "amqp",
             Self::Embedded(_) => "embedded",
             Self::OpenFaas(_) => "openfaas",
+            Self::Azure(_) => "azure-functions",
         }
     }
 
@@ -79,7 +83,7 @@ impl Target {
             Self::Nats(_) => Grammar::Subject,
             Self::Amqp(_) => Grammar::RoutingKey,
             Self::Embedded(_) => Grammar::Topic,
-            Self::OpenFaas(_) => Grammar::Function,
+            Self::OpenFaas(_) | Self::Azure(_) => Grammar::Function,
         }
     }
 
@@ -91,6 +95,7 @@ impl Target {
     pub fn names(&self, function: &Template) -> Result<(), (String, String)> {
         match self {
             Self::OpenFaas(_) => openfaas::Target::names(function),
+            Self::Azure(_) => azure::Target::names(function),
             // The loader knows their grammars.
             Self::Http(_) | Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => Ok(()),
         }
@@ -101,7 +106,7 @@ impl Target {
     #[must_use]
     pub fn takes_events(&self, _function: &str) -> bool {
         match self {
-            Self::Http(_) | Self::OpenFaas(_) => false,
+            Self::Http(_) | Self::OpenFaas(_) | Self::Azure(_) => false,
             Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => true,
         }
     }
@@ -121,7 +126,7 @@ impl Target {
     #[must_use]
     pub fn acks(&self, _function: &str) -> &'static [Ack] {
         match self {
-            Self::Http(_) => &[Ack::Replied],
+            Self::Http(_) | Self::Azure(_) => &[Ack::Replied],
             Self::Nats(target) if target.jetstream() => &[Ack::Published],
             Self::Nats(_) | Self::Amqp(_) => &[Ack::Published, Ack::Replied],
             Self::Embedded(_) => &[Ack::Stored],
@@ -141,7 +146,7 @@ impl Target {
     pub fn runs_code(&self) -> bool {
         match self {
             Self::Http(_) | Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => false,
-            Self::OpenFaas(_) => true,
+            Self::OpenFaas(_) | Self::Azure(_) => true,
         }
     }
 
@@ -169,6 +174,7 @@ impl Target {
                 Rc::new(embedded::Lane::new(Arc::clone(target), Arc::clone(&tools.outbox)))
             }
             Self::OpenFaas(target) => Rc::new(openfaas::Lane::new(Arc::clone(target), tools)),
+            Self::Azure(target) => Rc::new(azure::Lane::new(Arc::clone(target), tools)),
         }
     }
 }

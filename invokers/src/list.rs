@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use schemas::{Class, Fault};
 
-use crate::{Target, Tools, openfaas};
+use crate::{Target, Tools, azure, openfaas};
 
 /// How long a platform may take, all pages together.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -28,6 +28,7 @@ pub async fn list(target: &Target, tools: &Tools) -> Result<Vec<Listed>, Fault> 
     let deadline = Instant::now() + WITHIN;
     let mut all = match target {
         Target::OpenFaas(target) => openfaas::list(target, tools, deadline).await?,
+        Target::Azure(target) => azure::list(target, tools, deadline).await?,
         Target::Http(_) | Target::Nats(_) | Target::Amqp(_) | Target::Embedded(_) => {
             let what = format!("kind {} has no list of functions to be asked for", target.kind());
             return Err(Fault::new(Class::BadRequest, what));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use schemas::Fault;
 
-use crate::{Target, Tools, amqp, http, link::Broker, nats, openfaas};
+use crate::{Target, Tools, amqp, azure, http, link::Broker, nats, openfaas};
 
 /// What came of connecting to one place of an upstream.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ pub async fn probe(target: &Target, tools: &Tools) -> Vec<Probed> {
         }
         Target::Embedded(_) => Vec::new(),
         Target::OpenFaas(target) => openfaas::probe(target, tools).await,
+        Target::Azure(target) => azure::probe(target, tools).await,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the tests are made of. Everything ends by itself: what is started is killed when its value
 //! is dropped, and every wait has an end.
 
+pub(crate) mod azure;
+pub(crate) mod faas;
 pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod nats;

@@ -155,6 +155,21 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             "The upstreams, sorted by name.",
             schemas.told::<Vec<views::UpstreamView>>("They."),
         ),
+        Operation {
+            parameters: vec![parameter(
+                "path",
+                "upstream",
+                "The upstream's name.",
+                json!({ "type": "string", "minLength": 1 }),
+            )],
+            problems: &[400, 502, 503, 504],
+            ..get(
+                "/api/v1/upstreams/{upstream}/functions",
+                "listed",
+                "The functions that the platform of an upstream has, sorted by address.",
+                schemas.told::<Vec<views::ListedView>>("They."),
+            )
+        },
         get(
             "/api/v1/functions",
             "functions",

@@ -8,6 +8,7 @@ use ingress::{
     Table, Upstream,
     config::{File, Offer},
 };
+use invokers::list::Listed;
 use schemas::{
     Ack, Call, Context, Fault, Format, Job, Name, Record, Reply, Revealed, secret::NoSecret,
 };
@@ -138,6 +139,11 @@ impl Live for Fake {
 
     fn outbox_progress(&self) -> Option<Progressed> {
         self.outbox.is_some().then_some(Progressed::Ready)
+    }
+
+    fn list(&self, _: Arc<Upstream>) -> BoxFuture<'static, Result<Vec<Listed>, Fault>> {
+        let (state, about) = ("1 of 1 up".to_owned(), "echo:1".to_owned());
+        Box::pin(async { Ok(vec![Listed { function: "echo".to_owned(), state, about }]) })
     }
 
     fn follow(

@@ -27,7 +27,17 @@ pub(super) fn list<T: Serialize + DeserializeOwned, const N: usize>(
         Some(file) => of(&files::load_any(file)?.0.table),
         None => block_on(Admin::new(&args.source.admin)?.get(path))??,
     };
-    let document = || serde_json::to_value(&all).unwrap_or_default();
+    print(args, &all, head, row)
+}
+
+/// Prints what a list has.
+pub(super) fn print<T: Serialize, const N: usize>(
+    args: &List,
+    all: &[T],
+    head: [&str; N],
+    row: impl Fn(&T) -> [String; N],
+) -> Done {
+    let document = || serde_json::to_value(all).unwrap_or_default();
     print::line(&match args.output {
         Output::Json => format!("{:#}", document()),
         Output::Yaml => yaml(&document()),

@@ -10,6 +10,7 @@ pub(super) enum Place {
     Listener,
     Upstream,
     Nats,
+    Azure,
     Route,
     Target,
     Policy,
@@ -26,6 +27,7 @@ const WORDS: &[(Place, &[&str])] = &[
     (Place::Listener, &["tls"]),
     (Place::Upstream, &["load_balancing", "health", "connections", "protocol"]),
     (Place::Nats, &["declare"]),
+    (Place::Azure, &["entra", "follow"]),
     (Place::Route, &["transform", "cache", "compression", "archive"]),
     (Place::Policy, &["authorize", "cors", "max_duration", "priority"]),
     (
@@ -37,7 +39,6 @@ const WORDS: &[(Place, &[&str])] = &[
 /// Kinds of upstream that the dialect has a word for and that are to come.
 pub const KINDS_TO_COME: &[&str] = &[
     "lambda",
-    "azure-functions",
     "google-functions",
     "knative",
     "grpc",

@@ -147,6 +147,7 @@ impl JsonSchema for Upstream {
             ("amqp", invokers::amqp::Written::json_schema(schemas)),
             ("embedded", Embedded::json_schema(schemas)),
             ("openfaas", invokers::openfaas::Written::json_schema(schemas)),
+            ("azure-functions", invokers::azure::Written::json_schema(schemas)),
         ];
         let branches: Vec<Schema> = kinds
             .into_iter()

@@ -2,7 +2,7 @@
 //! `/async-function/…`, which its queue takes and a worker runs later.
 
 mod config;
-mod known;
+mod list;
 mod said;
 #[cfg(test)]
 mod tests;
@@ -11,20 +11,17 @@ use std::{sync::Arc, time::Instant};
 
 use futures_util::future::LocalBoxFuture;
 use http::{HeaderName, HeaderValue, Method};
-use schemas::{Ack, Call, Class, Fault, Invoker, Reply};
+use schemas::{Ack, Call, Class, Fault, Invoker, Reply, Reveal};
 
+use self::said::{Later, Now};
 pub use self::{
     config::{Callback, Target, Written},
-    known::list,
-};
-use self::{
-    known::Known,
-    said::{Later, Now},
+    list::list,
 };
 use crate::{
     Tools,
     client::Client,
-    platform::{self, Aim, Authoriser, Own},
+    platform::{self, Aim, Authoriser, Known, Own},
     probe::Probed,
 };
 
@@ -37,6 +34,7 @@ const CALLBACK: HeaderName = HeaderName::from_static("x-callback-url");
 pub struct Lane {
     target: Arc<Target>,
     client: Client,
+    secrets: Arc<dyn Reveal>,
     known: Known,
 }
 
@@ -45,8 +43,8 @@ impl Lane {
     #[must_use]
     pub fn new(target: Arc<Target>, tools: &Tools) -> Self {
         let client = target.client(tools);
-        let known = Known::new(&target, tools);
-        Self { target, client, known }
+        let secrets = Arc::clone(&tools.secrets);
+        Self { target, client, secrets, known: Known::default() }
     }
 
     async fn send(&self, call: Call) -> Result<Reply, Fault> {
@@ -62,7 +60,7 @@ impl Lane {
     /// Has the queue take the call. It asks nobody whether there is such a function, so that one
     /// which is not there would be lost by the worker.
     async fn publish(&self, call: Call, function: &str) -> Result<Reply, Fault> {
-        if self.known.lacks(&self.client, function, call.deadline).await {
+        if self.lacks(function, call.deadline).await {
             let what = "the platform has no such function, so that nothing was queued";
             return Err(Fault::new(Class::FunctionNotDeployed, what)
                 .code("function-not-deployed")
@@ -75,6 +73,17 @@ impl Lane {
         let id = call.head.headers.get(CALL_ID).cloned();
         let later = Later { function: function.to_owned(), id };
         platform::call(&later, self.aim(&prefix, Some(Method::POST), own), call).await
+    }
+
+    /// Whether the platform is known not to have this function. Who may not ask knows nothing.
+    async fn lacks(&self, function: &str, deadline: Instant) -> bool {
+        if self.target.operator.is_none() {
+            return false;
+        }
+        let (name, namespace) = function.split_once('.').unwrap_or((function, ""));
+        let ends = briefly(deadline);
+        let names = list::names(&self.target, &*self.secrets, &self.client, namespace, ends);
+        self.known.lacks(namespace, name, Box::pin(names)).await
     }
 
     fn aim<'a>(&'a self, prefix: &'a str, method: Option<Method>, own: Own) -> Aim<'a> {

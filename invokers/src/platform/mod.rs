@@ -11,6 +11,7 @@
 mod ask;
 mod authorise;
 mod heard;
+mod known;
 mod names;
 mod reach;
 #[cfg(test)]
@@ -25,9 +26,10 @@ use schemas::{Body, Call, Class, EndpointId, Fault, Reply};
 use smallvec::SmallVec;
 
 pub(crate) use self::{
-    ask::{Ask, Told, ask},
+    ask::{Ask, ask},
     authorise::{Authoriser, Key},
     heard::{Heard, Said},
+    known::Known,
     names::{is_label, with_stand_ins},
     reach::{Reach, Wrong},
 };
@@ -63,15 +65,14 @@ pub(crate) struct Aim<'a> {
 }
 
 /// Calls a function once.
-pub(crate) async fn call(
-    platform: &impl Platform,
-    aim: Aim<'_>,
+pub(crate) async fn call<P: Platform>(
+    platform: &P,
+    mut aim: Aim<'_>,
     mut call: Call,
 ) -> Result<Reply, Fault> {
     refuse(&call)?;
     let written = format::write(&mut call)?;
-    let mut aim = aim;
-    fits(&call.event.data, max_of(platform))?;
+    fits(&call.event.data, P::BODY_BYTES_MAX)?;
     match aim.authoriser.credential(call.deadline).await {
         Ok(credential) => aim.own.extend(credential),
         Err(fault) => return Err(fault.unsent(written.undo(call))),
@@ -106,11 +107,6 @@ pub(crate) async fn call(
         Said::Fault(fault) => Err(fault.at(id)),
         Said::Refused => Err(heard::refused().at(id)),
     }
-}
-
-/// The limit of the platform that a value is of.
-fn max_of<P: Platform>(_: &P) -> u64 {
-    P::BODY_BYTES_MAX
 }
 
 /// Sends the call with a newer credential, if there is one.
@@ -217,7 +213,7 @@ fn refuse(call: &Call) -> Result<(), Fault> {
 }
 
 /// Refuses a body that is known to be larger than the platform takes.
-pub(crate) fn fits(data: &Body, limit: u64) -> Result<(), Fault> {
+fn fits(data: &Body, limit: u64) -> Result<(), Fault> {
     if data.size_hint().lower() > limit {
         let what = format!("the function's platform takes {limit} bytes; send a smaller body");
         return Err(Fault::new(Class::TooLarge, what));

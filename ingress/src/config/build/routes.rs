@@ -6,12 +6,7 @@ use schemas::{Format, Template, cloudevents::webhook::Allowed};
 
 use super::{
     Sections, answers, guards, headers, limits, matching, mirror, not_built, policies,
-    policies::Policies,
-    sources::Sources,
-    stored,
-    targets::Common,
-    templates::Brings,
-    twice,
+    policies::Policies, sources::Sources, stored, targets::Common, templates::Brings, twice,
     upstreams::Upstreams,
 };
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use invokers::{Target, amqp, embedded, http, nats, openfaas};
+use invokers::{Target, amqp, azure, embedded, http, nats, openfaas};
 use policy::GuardsWritten;
 use schemas::Name;
 use serde::{Serialize, de::DeserializeOwned};
@@ -25,7 +25,7 @@ use crate::{
 pub(super) type Upstreams<'a> = Named<'a, Arc<Upstream>>;
 
 /// The kinds that are built.
-const KINDS: [&str; 5] = ["http", "nats", "amqp", "embedded", "openfaas"];
+const KINDS: [&str; 6] = ["http", "nats", "amqp", "embedded", "openfaas", "azure-functions"];
 
 /// Reads and checks every upstream.
 pub(super) fn read<'a>(
@@ -101,6 +101,11 @@ fn upstream(
         "openfaas" => {
             let (target, written) = checked(name, spot, report, openfaas::Target::build)?;
             (Target::OpenFaas(Arc::new(target)), written)
+        }
+        "azure-functions" => {
+            not_built::refuse(spot, not_built::Place::Azure, report);
+            let (target, written) = checked(name, spot, report, azure::Target::build)?;
+            (Target::Azure(Arc::new(target)), written)
         }
         to_come if not_built::kind(to_come) => {
             let message = format!("kind `{to_come}` is not built yet");

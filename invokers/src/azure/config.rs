@@ -1,0 +1,146 @@
+//! An Azure function app as it is written, and checked.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use schemars::JsonSchema;
+use schemas::{Class, Fault, Name, Secret, Template, units::Span};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Tools,
+    client::{Client, Origin},
+    platform::{Reach, Wrong, is_label, with_stand_ins},
+    tls::Tls,
+};
+
+/// An Azure function app as it is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Written {
+    /// The name of the function app: it is at `https://NAME.azurewebsites.net`.
+    pub app: Option<String>,
+    /// The URL of the function app, instead of `app`.
+    pub url: Option<String>,
+    /// The host key, which opens every function that asks for a key.
+    pub key: Option<Secret>,
+    /// Keys of single functions, by the function's name. They win over `key`.
+    pub keys: Option<BTreeMap<String, Secret>>,
+    /// The master key, by which the functions are listed. It opens no calls.
+    pub master_key: Option<Secret>,
+    /// What stands in front of a function's route. Default `api`; empty for nothing.
+    pub route_prefix: Option<String>,
+    /// TLS settings for an `https` URL.
+    pub tls: Option<Tls>,
+    /// How long connecting may take. Default 5s.
+    pub connect_timeout: Option<Span>,
+    /// Lets a key go over plain text to an address that is not loopback.
+    pub allow_plaintext_credentials: Option<bool>,
+}
+
+/// An Azure function app, checked.
+#[derive(Debug)]
+pub struct Target {
+    pub(super) origin: Arc<Origin>,
+    pub(super) reach: Reach,
+    pub(super) key: Option<Secret>,
+    pub(super) keys: BTreeMap<String, Secret>,
+    pub(super) master_key: Option<Secret>,
+    /// With a slash at either end.
+    prefix: String,
+}
+
+impl Target {
+    /// Checks what is written. Opens nothing.
+    ///
+    /// # Errors
+    /// Each thing that is wrong: the field's path below the upstream, and what to write.
+    pub fn build(_name: &Name, written: Written) -> Result<Self, Vec<(String, String)>> {
+        let mut wrong = Wrong::new();
+        let mut say = |path: &str, what: &str| wrong.push((path.to_owned(), what.to_owned()));
+        let (field, url) = match (written.app, written.url) {
+            (Some(_), Some(_)) => {
+                say("url", "stands beside `app`; write one of the two");
+                ("url", None)
+            }
+            (Some(app), None) => {
+                if !is_label(&app) {
+                    say("app", "is no name of an app; write lower-case letters, digits and -");
+                }
+                ("app", is_label(&app).then(|| format!("https://{app}.azurewebsites.net")))
+            }
+            (None, Some(url)) => ("url", Some(url)),
+            (None, None) => {
+                say("app", "is missing; write the function app's name, or `url`");
+                ("app", None)
+            }
+        };
+        let route_prefix = written.route_prefix.as_deref().unwrap_or("api");
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');
+        let steps = route_prefix.split('/').any(|step| matches!(step, "" | "." | ".."));
+        if !route_prefix.is_empty() && (steps || !route_prefix.bytes().all(plain)) {
+            say("route_prefix", "is no path; write it as host.json has it, such as api/v1");
+        }
+        let keys = written.keys.unwrap_or_default();
+        for function in keys.keys().filter(|function| !is_function(function)) {
+            say(&format!("keys.{function}"), "is no name of a function");
+        }
+        let reach = Reach::new(written.tls, written.connect_timeout);
+        let origin = url.and_then(|url| reach.origin(field, &url, &mut wrong));
+        reach.check(origin.as_slice(), &mut wrong);
+        if let Some(origin) = &origin {
+            let secrets = [
+                ("key", written.key.is_some()),
+                ("keys", !keys.is_empty()),
+                ("master_key", written.master_key.is_some()),
+            ];
+            for (field, _) in secrets.iter().filter(|(_, written)| *written) {
+                Reach::keeps(origin, field, written.allow_plaintext_credentials, &mut wrong);
+            }
+        }
+        let prefix = match route_prefix {
+            "" => "/".to_owned(),
+            prefix => format!("/{prefix}/"),
+        };
+        let (key, master_key) = (written.key, written.master_key);
+        match origin {
+            Some(origin) if wrong.is_empty() => {
+                Ok(Self { origin, reach, key, keys, master_key, prefix })
+            }
+            _ => Err(wrong),
+        }
+    }
+
+    /// Whether a function part is the name of a function.
+    pub(crate) fn names(function: &Template) -> Result<(), (String, String)> {
+        if is_function(&with_stand_ins(function)) {
+            return Ok(());
+        }
+        let message = match function.is_empty() {
+            true => "has no function".to_owned(),
+            false => format!("`{function}` is no name of a function"),
+        };
+        Err((message, "write UPSTREAM/NAME: letters, digits, - and _".to_owned()))
+    }
+
+    /// The function's own path.
+    pub(super) fn path(&self, function: &str) -> Result<String, Fault> {
+        if !is_function(function) {
+            let what = "an Azure function is named by letters, digits, - and _";
+            return Err(Fault::new(Class::FunctionNotDeployed, what));
+        }
+        Ok([&self.prefix, function].concat())
+    }
+
+    pub(super) fn client(&self, tools: &Tools) -> Client {
+        self.reach.client(std::slice::from_ref(&self.origin), tools)
+    }
+}
+
+/// Whether a text is the name of a function: a letter, then letters, digits, `-` and `_`, at most
+/// 128 in all.
+fn is_function(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    text.len() <= 128
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(inner)
+}

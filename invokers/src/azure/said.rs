@@ -1,0 +1,47 @@
+//! What a function app answers: the function's own words, those of the Functions host, or those of
+//! the front in front of both.
+
+use schemas::Class;
+
+use crate::platform::{Heard, Platform, Said};
+
+/// A Functions host and its front.
+pub(super) struct Host;
+
+impl Platform for Host {
+    // The host's own limit (`maxRequestBodySize` of its server).
+    const BODY_BYTES_MAX: u64 = 104_857_600;
+
+    fn classify(&self, heard: &Heard<'_>) -> Said {
+        match heard.status.as_u16() {
+            // A function's own 401 says something.
+            401 if heard.empty => Said::Refused,
+            403 if heard.empty || heard.is_page() => Said::Fault(heard.fault(
+                Class::UpstreamAuth,
+                "the function app refuses the gateway: by its networks, or its authentication",
+            )),
+            429 if heard.has("x-function-scaleout") => heard.throttled(),
+            500 if heard.empty => {
+                let what = "the function failed, and its host says no more";
+                Said::Fault(heard.fault(Class::FunctionFailed, what).maybe())
+            }
+            // It may be the end of the 230 seconds that an answer may take, and the function runs on.
+            502 if heard.empty || heard.is_page() => {
+                let what = "the front of the function app brought no answer";
+                Said::Fault(heard.fault(Class::UpstreamProtocol, what).maybe())
+            }
+            503 if heard.empty || heard.is_page() => down(heard),
+            503 => match heard.begins(&["Function host is not running"]) {
+                Some(true) => down(heard),
+                Some(false) => heard.answer(),
+                None => Said::Unclear,
+            },
+            _ => heard.answer(),
+        }
+    }
+}
+
+fn down(heard: &Heard<'_>) -> Said {
+    let what = "the function app is not running; come again in a moment";
+    Said::Fault(heard.fault(Class::Unavailable, what))
+}

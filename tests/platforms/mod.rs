@@ -1,0 +1,5 @@
+//! Functions of platforms, through the whole gateway and against stand-ins that answer as the
+//! platforms do.
+
+mod azure;
+mod openfaas;
