@@ -14,7 +14,10 @@ use serde_json::Value;
 use crate::{
     amqp,
     support::{
-        Gateway, Peer, azure, eventually, faas, files, nats::Server, rabbit, read, shell, yaml,
+        Gateway, Peer, azure, eventually, faas, files,
+        lambda::{Key, Lambda, Outcome},
+        nats::Server,
+        rabbit, read, shell, yaml,
     },
 };
 
@@ -50,6 +53,7 @@ struct Peers {
     canary: Peer,
     faas: Peer,
     azure: azure::Host,
+    lambda: Lambda,
     nats: Server,
 }
 
@@ -57,18 +61,21 @@ impl Peers {
     fn start() -> Self {
         let (web, canary) = (Peer::echo(), Peer::echo());
         let (faas, azure, nats) = (faas::start(), azure::Host::start(), Server::start());
-        Self { web, canary, faas, azure, nats }
+        Self { web, canary, faas, azure, lambda: functions(), nats }
     }
 }
 
 /// Puts the ports of running peers in place of those that the file names.
 fn on_free_ports(text: &str, peers: &Peers) -> String {
-    let Peers { web, canary, faas, azure, nats } = peers;
+    let Peers { web, canary, faas, azure, lambda, nats } = peers;
     text.replace("listen: 127.0.0.1:8080", "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0")
         .replace("http://127.0.0.1:9000", &web.url())
         .replace("http://127.0.0.1:9001", &canary.url())
         .replace("http://127.0.0.1:8082", &faas.url())
         .replace("http://127.0.0.1:7071", &azure.peer.url())
+        .replace("http://127.0.0.1:9002", &lambda.url())
+        .replace("{ env: AWS_ACCESS_KEY_ID }", "{ file: access }")
+        .replace("{ env: AWS_SECRET_ACCESS_KEY }", "{ file: access-secret }")
         .replace("nats://127.0.0.1:4222", &nats.url())
         .replace("amqp://127.0.0.1:5672", &rabbit::shared().url())
         .replace("username: guest", &format!("username: {}", rabbit::USER))
@@ -85,6 +92,16 @@ fn answer_quotes(nats: &Server) {
         let message = wire.next();
         wire.publish(message.reply.as_deref().unwrap(), "42");
     });
+}
+
+/// Functions of Lambda that are called by the examples.
+fn functions() -> Lambda {
+    Lambda::with(Key::named("EXAMPLE", false), |invocation| {
+        Some(match invocation.function.as_str() {
+            "orders" => Outcome::json(&serde_json::json!({"statusCode": 201, "body": "made"})),
+            _ => Outcome::json(&serde_json::json!({"done": true})),
+        })
+    })
 }
 
 fn run(path: &Path) {
@@ -107,6 +124,9 @@ fn run(path: &Path) {
         for (file, secret) in secrets {
             std::fs::write(folder.join(file), secret).unwrap();
         }
+        let key = peers.lambda.key();
+        std::fs::write(folder.join("access"), key.access).unwrap();
+        std::fs::write(folder.join("access-secret"), key.secret).unwrap();
     });
     eventually("its outbox is ready", || {
         let metrics = gateway.ask_admin("/metrics");

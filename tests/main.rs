@@ -24,6 +24,7 @@ mod dev;
 mod docs;
 mod edge;
 mod examples;
+mod lambda;
 mod layers;
 mod mirror;
 mod nats;

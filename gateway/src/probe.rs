@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use ingress::{Action, Table, Upstream};
+use ingress::{Action, Destination, Table, Upstream};
 use invokers::{Target, Tools, amqp, consume::Wanted, nats, probe};
 
 /// What came of connecting to one place of an upstream.
@@ -20,7 +20,9 @@ pub(crate) struct Probed {
 pub(crate) async fn all(table: &Table, tools: &Tools) -> Vec<Probed> {
     let mut all = Vec::new();
     for upstream in &table.upstreams {
-        let probed = probe::probe(&upstream.target, tools).await;
+        let functions: BTreeSet<&str> =
+            targets(table, upstream).filter_map(|target| target.fixed.as_deref()).collect();
+        let probed = probe::probe_functions(&upstream.target, tools, &functions).await;
         let answers = probed.iter().any(|one| one.outcome.is_ok());
         all.extend(probed.into_iter().map(|probed| Probed {
             upstream: upstream.name.to_string(),
@@ -52,12 +54,7 @@ async fn streams(
     target: &Arc<nats::Target>,
     tools: &Tools,
 ) -> Vec<Probed> {
-    let targets = table.routes.iter().flat_map(|route| match &route.action {
-        Action::Forward(targets) => &**targets,
-        Action::Respond { .. } | Action::Redirect { .. } => &[],
-    });
-    let subjects: BTreeSet<String> = targets
-        .filter(|target| target.upstream.index == upstream.index)
+    let subjects: BTreeSet<String> = targets(table, upstream)
         .map(|target| match &target.fixed {
             Some(fixed) => fixed.to_string(),
             None => any_of(&target.address.function.to_string()),
@@ -92,6 +89,15 @@ async fn queues(
         });
     }
     all
+}
+
+/// Where routes lead to at an upstream.
+fn targets<'t>(table: &'t Table, upstream: &Upstream) -> impl Iterator<Item = &'t Destination> {
+    let targets = table.routes.iter().flat_map(|route| match &route.action {
+        Action::Forward(targets) => &**targets,
+        Action::Respond { .. } | Action::Redirect { .. } => &[],
+    });
+    targets.filter(|target| target.upstream.index == upstream.index)
 }
 
 /// What the sources of an upstream consume.

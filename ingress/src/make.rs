@@ -65,8 +65,9 @@ pub(crate) struct Made {
 
 /// Whether a target needs the events that a body holds, so that the body must be read.
 pub(crate) fn reads_events(target: &Destination) -> bool {
-    // What is stored has a name, and is one event and not several.
-    target.format != Format::Auto
+    // An envelope goes around whatever came. What is stored has a name, and is one event and not
+    // several.
+    target.upstream.target.reads_events(target.format)
         || target.ack == Ack::Stored
         || names_event(&target.address.function)
 }
@@ -130,7 +131,8 @@ pub(crate) fn call(
         None
     };
     // An answer names the event; a plain request that stays one has no name to give.
-    let about = if target.format == Format::Auto && was_plain {
+    let stays_plain = target.format == Format::Auto || target.format.is_envelope();
+    let about = if stays_plain && was_plain {
         None
     } else {
         made.as_deref().or(event.attributes()).map(About::of)
@@ -203,6 +205,8 @@ pub(crate) fn call(
         avoid: None,
         identity,
         upgrade: upgrade.filter(|_| target.ack == Ack::Replied && !takes_messages(target)).cloned(),
+        reply_format: target.reply_format,
+        client: Some(asked.origin.client),
     };
     Ok(Made { call, about, response })
 }

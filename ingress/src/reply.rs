@@ -15,7 +15,8 @@ use crate::Route;
 /// # Errors
 /// If the reply claims to be an event and is none, or is larger than the route's event limit.
 pub(crate) async fn form(reply: Reply, wanted: Format, route: &Route) -> Result<Reply, Fault> {
-    if wanted == Format::Auto || reply.receipt.is_some() {
+    // An envelope is read by the kind that knows it.
+    if wanted == Format::Auto || wanted.is_envelope() || reply.receipt.is_some() {
         return Ok(reply);
     }
     let arrival = cloudevents::arrival(&reply.head.headers);
@@ -58,7 +59,11 @@ fn write(
             cloudevents::write_binary(attributes, headers);
             data
         }
-        Format::Plain | Format::Auto => {
+        Format::Plain
+        | Format::Auto
+        | Format::ApiGatewayV2
+        | Format::ApiGatewayV1
+        | Format::Alb => {
             let media = attributes.datacontenttype.as_deref();
             if let Some(media) = media.and_then(|media| HeaderValue::from_str(media).ok()) {
                 headers.insert(header::CONTENT_TYPE, media);

@@ -65,12 +65,14 @@ pub async fn consume(target: &Target, tools: &Tools, wanted: &Wanted) -> Result<
             nats::consume(Arc::clone(target), tools, wanted).await.map(Consumer::Nats)
         }
         Target::Amqp(target) => amqp::consume(target, tools, wanted).await.map(Consumer::Amqp),
-        Target::Http(_) | Target::Embedded(_) | Target::OpenFaas(_) | Target::Azure(_) => {
-            Err(Fault::new(
-                schemas::Class::Internal,
-                "this kind of upstream has nothing that could be consumed here",
-            ))
-        }
+        Target::Http(_)
+        | Target::Embedded(_)
+        | Target::Lambda(_)
+        | Target::OpenFaas(_)
+        | Target::Azure(_) => Err(Fault::new(
+            schemas::Class::Internal,
+            "this kind of upstream has nothing that could be consumed here",
+        )),
     }
 }
 

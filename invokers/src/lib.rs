@@ -11,6 +11,7 @@ pub mod client;
 pub mod consume;
 pub mod embedded;
 pub mod http;
+pub mod lambda;
 mod late;
 mod link;
 pub mod list;
@@ -44,6 +45,8 @@ pub enum Target {
     OpenFaas(Arc<openfaas::Target>),
     /// The functions of an Azure function app.
     Azure(Arc<azure::Target>),
+    /// The functions of AWS Lambda in one region.
+    Lambda(Arc<lambda::Target>),
 }
 
 /// What a lane may use of the program around it.
@@ -72,6 +75,7 @@ impl Target {
             Self::Embedded(_) => "embedded",
             Self::OpenFaas(_) => "openfaas",
             Self::Azure(_) => "azure-functions",
+            Self::Lambda(_) => "lambda",
         }
     }
 
@@ -83,7 +87,7 @@ impl Target {
             Self::Nats(_) => Grammar::Subject,
             Self::Amqp(_) => Grammar::RoutingKey,
             Self::Embedded(_) => Grammar::Topic,
-            Self::OpenFaas(_) | Self::Azure(_) => Grammar::Function,
+            Self::Lambda(_) | Self::OpenFaas(_) | Self::Azure(_) => Grammar::Function,
         }
     }
 
@@ -94,6 +98,7 @@ impl Target {
     /// Both as texts.
     pub fn names(&self, function: &Template) -> Result<(), (String, String)> {
         match self {
+            Self::Lambda(_) => lambda::Target::names(function),
             Self::OpenFaas(_) => openfaas::Target::names(function),
             Self::Azure(_) => azure::Target::names(function),
             // The loader knows their grammars.
@@ -106,7 +111,7 @@ impl Target {
     #[must_use]
     pub fn takes_events(&self, _function: &str) -> bool {
         match self {
-            Self::Http(_) | Self::OpenFaas(_) | Self::Azure(_) => false,
+            Self::Http(_) | Self::Lambda(_) | Self::OpenFaas(_) | Self::Azure(_) => false,
             Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => true,
         }
     }
@@ -114,12 +119,28 @@ impl Target {
     /// Whether a function takes what is written in this form.
     ///
     /// # Errors
-    /// What to write instead.
-    pub fn takes(&self, function: &str, format: Format) -> Result<(), &'static str> {
+    /// What it takes, and what to write instead.
+    pub fn takes(&self, function: &str, format: Format) -> Result<(), [&'static str; 2]> {
         match format {
-            Format::Auto if self.takes_events(function) => Err("write binary, structured or plain"),
-            _ => Ok(()),
+            Format::Auto if self.takes_events(function) => {
+                Err(["takes events only", "write binary, structured or plain"])
+            }
+            Format::Binary if self.is_enveloped() => {
+                Err(["takes one document", "write structured, or leave it out"])
+            }
+            format => self.replies(format),
         }
+    }
+
+    /// Whether a reply can be read in this form.
+    ///
+    /// # Errors
+    /// What the kind does, and what to write instead.
+    pub fn replies(&self, format: Format) -> Result<(), [&'static str; 2]> {
+        if format.is_envelope() && !self.is_enveloped() {
+            return Err(["knows no envelope", "write auto, binary, structured or plain"]);
+        }
+        Ok(())
     }
 
     /// The levels of acknowledgement that a function can give; the first is its default.
@@ -130,7 +151,7 @@ impl Target {
             Self::Nats(target) if target.jetstream() => &[Ack::Published],
             Self::Nats(_) | Self::Amqp(_) => &[Ack::Published, Ack::Replied],
             Self::Embedded(_) => &[Ack::Stored],
-            Self::OpenFaas(_) => &[Ack::Replied, Ack::Published],
+            Self::Lambda(_) | Self::OpenFaas(_) => &[Ack::Replied, Ack::Published],
         }
     }
 
@@ -146,7 +167,23 @@ impl Target {
     pub fn runs_code(&self) -> bool {
         match self {
             Self::Http(_) | Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => false,
-            Self::OpenFaas(_) | Self::Azure(_) => true,
+            Self::Lambda(_) | Self::OpenFaas(_) | Self::Azure(_) => true,
+        }
+    }
+
+    /// Whether a function is called with one document, so that a request needs an envelope.
+    #[must_use]
+    pub fn is_enveloped(&self) -> bool {
+        matches!(self, Self::Lambda(_))
+    }
+
+    /// Whether a target of this format needs the events that a body holds.
+    #[must_use]
+    pub fn reads_events(&self, format: Format) -> bool {
+        match format {
+            Format::Auto => self.is_enveloped(),
+            Format::ApiGatewayV2 | Format::ApiGatewayV1 | Format::Alb => false,
+            Format::Binary | Format::Structured | Format::Plain => true,
         }
     }
 
@@ -175,6 +212,7 @@ impl Target {
             }
             Self::OpenFaas(target) => Rc::new(openfaas::Lane::new(Arc::clone(target), tools)),
             Self::Azure(target) => Rc::new(azure::Lane::new(Arc::clone(target), tools)),
+            Self::Lambda(target) => Rc::new(lambda::Lane::new(target, tools)),
         }
     }
 }

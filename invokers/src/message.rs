@@ -61,9 +61,9 @@ impl Message {
                 let Context::Event(attributes, _) = event.context else { return Err(no_event()) };
                 Ok(Self { attributes: Some(*attributes), headers, data })
             }
-            (_, Context::Opaque(_)) | (Format::Binary | Format::Structured, Context::Plain) => {
-                Err(no_event())
-            }
+            (Format::ApiGatewayV2 | Format::ApiGatewayV1 | Format::Alb, _)
+            | (_, Context::Opaque(_))
+            | (Format::Binary | Format::Structured, Context::Plain) => Err(no_event()),
         }
     }
 

@@ -1,10 +1,10 @@
 //! Does an upstream answer? Connects as a lane would, with TLS and credentials, and calls nothing.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use schemas::Fault;
 
-use crate::{Target, Tools, amqp, azure, http, link::Broker, nats, openfaas};
+use crate::{Target, Tools, amqp, azure, http, lambda, link::Broker, nats, openfaas};
 
 /// What came of connecting to one place of an upstream.
 #[derive(Debug)]
@@ -31,6 +31,20 @@ pub async fn probe(target: &Target, tools: &Tools) -> Vec<Probed> {
         Target::Embedded(_) => Vec::new(),
         Target::OpenFaas(target) => openfaas::probe(target, tools).await,
         Target::Azure(target) => azure::probe(target, tools).await,
+        Target::Lambda(target) => lambda::probe(target, tools, &BTreeSet::new()).await,
+    }
+}
+
+/// The same, and where a platform can be asked whether a function could be called, it is asked for
+/// each of these, and runs none.
+pub async fn probe_functions(
+    target: &Target,
+    tools: &Tools,
+    functions: &BTreeSet<&str>,
+) -> Vec<Probed> {
+    match target {
+        Target::Lambda(target) => lambda::probe(target, tools, functions).await,
+        target => probe(target, tools).await,
     }
 }
 

@@ -61,6 +61,9 @@ pub struct RecordHead {
     pub ack: Ack,
     /// What the target gets.
     pub format: Format,
+    /// What its reply is made of.
+    #[serde(default, skip_serializing_if = "is_auto")]
+    pub reply_format: Format,
     /// The method of the request.
     pub method: String,
     /// Path and query after any rewrite.
@@ -176,6 +179,10 @@ pub enum BadRecord {
     Head(#[from] serde_json::Error),
 }
 
+fn is_auto(format: &Format) -> bool {
+    *format == Format::Auto
+}
+
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
@@ -200,6 +207,7 @@ impl Record {
             accepted: Millis::now(),
             ack,
             format: call.format,
+            reply_format: call.reply_format,
             method: call.head.method.to_string(),
             uri: call.head.uri.to_string(),
             headers: headers.map(|(name, value)| (name.to_string(), Text::of(value))).collect(),
@@ -255,6 +263,8 @@ impl Record {
             avoid: None,
             identity: head.identity(),
             upgrade: None,
+            reply_format: head.reply_format,
+            client: None,
         }
     }
 
@@ -275,7 +285,7 @@ impl Record {
         }
         head.target.clone_from(&to.target);
         head.function.clone_from(&to.function);
-        (head.ack, head.format) = (to.ack, to.format);
+        (head.ack, head.format, head.reply_format) = (to.ack, to.format, Format::Auto);
         head.accepted = Millis::now();
         // It is another message, and not the one that the identity was given to.
         (head.identity, head.order, head.token) = (None, None, None);
@@ -290,7 +300,7 @@ impl Record {
         let head = &mut copy.head;
         head.target.clone_from(&to.target);
         head.function.clone_from(&to.function);
-        (head.ack, head.format) = (to.ack, to.format);
+        (head.ack, head.format, head.reply_format) = (to.ack, to.format, Format::Auto);
         head.accepted = Millis::now();
         head.replay = head.replay.saturating_add(1);
         (head.token, head.after_poison) = (None, false);

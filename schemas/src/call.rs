@@ -1,6 +1,6 @@
 //! One call of one function.
 
-use std::{sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use schemars::JsonSchema;
@@ -32,6 +32,10 @@ pub struct Call {
     pub identity: Option<Identity>,
     /// The protocol that the caller asks to change to (RFC 9110, section 7.8).
     pub upgrade: Option<HeaderValue>,
+    /// What the reply is made of, where the kind has more than one way to read it.
+    pub reply_format: Format,
+    /// Who asks, as far as anybody knows who is believed.
+    pub client: Option<IpAddr>,
 }
 
 /// The head of the request as the target sees it.
@@ -63,6 +67,22 @@ pub enum Format {
     Structured,
     /// The data alone, without attributes.
     Plain,
+    /// The request in the document that Amazon API Gateway makes of it, version 2.0.
+    #[serde(rename = "api-gateway-v2")]
+    ApiGatewayV2,
+    /// The same, version 1.0.
+    #[serde(rename = "api-gateway-v1")]
+    ApiGatewayV1,
+    /// The request in the document that an Application Load Balancer makes of it.
+    Alb,
+}
+
+impl Format {
+    /// Whether it is a document around a whole request, and so around a whole answer.
+    #[must_use]
+    pub fn is_envelope(self) -> bool {
+        matches!(self, Self::ApiGatewayV2 | Self::ApiGatewayV1 | Self::Alb)
+    }
 }
 
 impl Identity {
@@ -94,6 +114,8 @@ impl Call {
             avoid: self.avoid,
             identity: self.identity,
             upgrade: self.upgrade.clone(),
+            reply_format: self.reply_format,
+            client: self.client,
         })
     }
 
@@ -111,6 +133,8 @@ impl Call {
             avoid: None,
             identity: None,
             upgrade: None,
+            reply_format: Format::Auto,
+            client: None,
         }
     }
 }

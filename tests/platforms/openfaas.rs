@@ -23,7 +23,7 @@ routes:
         platform.url()
     );
     Gateway::run_with(&text, |folder| {
-        std::fs::write(folder.join("secret"), faas::PASSWORD).unwrap()
+        std::fs::write(folder.join("secret"), faas::PASSWORD).unwrap();
     })
 }
 

@@ -70,6 +70,16 @@ impl Gateway {
         Self::spawn(command, folder)
     }
 
+    /// Runs a whole file in an environment that has these variables, too.
+    pub(crate) fn run_knowing(config: &str, variables: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FILE), config).unwrap();
+        let mut command = Command::new(gusset());
+        command.args(["run", "-c", FILE, "--records", "json"]);
+        command.envs(variables.iter().copied());
+        Self::spawn(command, folder)
+    }
+
     /// Runs with these arguments in a folder that is there already, and writes no records.
     pub(crate) fn run_silent(folder: TempDir, args: &[&str]) -> Self {
         let mut command = Command::new(gusset());

@@ -5,11 +5,13 @@ pub(crate) mod azure;
 pub(crate) mod faas;
 pub(crate) mod frames;
 pub(crate) mod gateway;
+pub(crate) mod lambda;
 pub(crate) mod nats;
 pub(crate) mod peer;
 pub(crate) mod rabbit;
 pub(crate) mod raw;
 pub(crate) mod shell;
+pub(crate) mod sigv4;
 pub(crate) mod strict;
 pub(crate) mod yaml;
 

@@ -9,6 +9,7 @@ Examples:
   gusset init nats > gateway.yaml        HTTP in, NATS out
   gusset init amqp > gateway.yaml        HTTP in, RabbitMQ out
   gusset init http > gateway.yaml        HTTP services behind one gateway
+  gusset init lambda > gateway.yaml      functions of AWS Lambda
   gusset init embedded > gateway.yaml    a durable bus without a broker
   gusset schema > config.schema.json     what the first line of the file points an editor to";
 
@@ -16,14 +17,15 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// What requests shall reach: http, nats, amqp or embedded
+    /// What requests shall reach: http, nats, amqp, lambda or embedded
     kind: String,
 }
 
-const TEMPLATES: [(&str, &str); 4] = [
+const TEMPLATES: [(&str, &str); 5] = [
     ("http", include_str!("../init/http.yaml")),
     ("nats", include_str!("../init/nats.yaml")),
     ("amqp", include_str!("../init/amqp.yaml")),
+    ("lambda", include_str!("../init/lambda.yaml")),
     ("embedded", include_str!("../init/embedded.yaml")),
 ];
 
@@ -36,7 +38,7 @@ fn template(kind: &str) -> Result<&'static str, Stop> {
     if let Some((_, text)) = TEMPLATES.iter().find(|(name, _)| *name == kind) {
         return Ok(text);
     }
-    let known = "write http, nats, amqp or embedded";
+    let known = "write http, nats, amqp, lambda or embedded";
     Err(Stop::unusable(match kind {
         _ if KINDS_TO_COME.contains(&kind) => {
             format!("the kind `{kind}` is not built yet; {known}")
@@ -72,7 +74,7 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_refused_by_name() {
-        for (kind, part) in [("lambda", "`lambda` is not built yet"), ("x", "no kind `x`")] {
+        for (kind, part) in [("kafka", "`kafka` is not built yet"), ("x", "no kind `x`")] {
             let Err(Stop::Failed(2, said)) = template(kind) else { panic!("{kind}") };
             assert!(said.contains(part), "{said}");
         }

@@ -38,7 +38,6 @@ const WORDS: &[(Place, &[&str])] = &[
 
 /// Kinds of upstream that the dialect has a word for and that are to come.
 pub const KINDS_TO_COME: &[&str] = &[
-    "lambda",
     "google-functions",
     "knative",
     "grpc",

@@ -146,6 +146,7 @@ impl JsonSchema for Upstream {
             ("nats", invokers::nats::Written::json_schema(schemas)),
             ("amqp", invokers::amqp::Written::json_schema(schemas)),
             ("embedded", Embedded::json_schema(schemas)),
+            ("lambda", invokers::lambda::Written::json_schema(schemas)),
             ("openfaas", invokers::openfaas::Written::json_schema(schemas)),
             ("azure-functions", invokers::azure::Written::json_schema(schemas)),
         ];

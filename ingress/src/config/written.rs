@@ -68,8 +68,7 @@ pub(super) struct Route {
     pub(super) preserve_host: Option<bool>,
     /// Changes of the headers, both ways.
     pub(super) headers: Option<Headers>,
-    /// What the target gets. Default: `auto` for http and the function platforms, `binary` for
-    /// nats, amqp and embedded.
+    /// What the target gets. Default: `auto` where requests stay requests, `binary` for brokers.
     pub(super) format: Option<Format>,
     /// What becomes of the target's reply, by the same names. Default `auto`: as it came.
     pub(super) reply_format: Option<Format>,

@@ -138,7 +138,8 @@ fn forget(headers: &mut HeaderMap, which: fn(&str) -> bool) {
 
 /// Whether a header of this name says which trace a request belongs to.
 pub(crate) fn is_trace(name: &str) -> bool {
-    matches!(name, TRACEPARENT | "tracestate" | "b3") || name.starts_with("x-b3-")
+    matches!(name, TRACEPARENT | "tracestate" | "b3" | "x-amzn-trace-id")
+        || name.starts_with("x-b3-")
 }
 
 /// Whether what is said of the trace can be read (W3C Trace Context, section 3.2). A trace state

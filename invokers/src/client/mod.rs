@@ -25,6 +25,7 @@ use std::{
 use discovery::Endpoints;
 use schemas::{Body, BodyError, Class, EndpointId, Fault};
 
+pub(crate) use self::{ahead::put_back, fetch::fetch, origin::server_name_of};
 use self::{
     connect::Connector,
     exchange::{Broke, Connection},
@@ -34,7 +35,6 @@ pub use self::{
     exchange::{Answered, Head},
     origin::Origin,
 };
-pub(crate) use self::{ahead::put_back, fetch::fetch, origin::server_name_of};
 use crate::{Tools, probe::Probed, tls::Tls};
 
 /// How long connecting may take, unless an upstream says otherwise.

@@ -48,7 +48,8 @@ pub(crate) fn write(call: &mut Call) -> Result<Written, Fault> {
             data_alone(headers, attributes, *mode);
         }
         (Format::Plain, Context::Plain) => cloudevents::remove_binary(headers),
-        (Format::Binary | Format::Structured, Context::Plain)
+        (Format::ApiGatewayV2 | Format::ApiGatewayV1 | Format::Alb, _)
+        | (Format::Binary | Format::Structured, Context::Plain)
         | (Format::Binary | Format::Structured | Format::Plain, Context::Opaque(_)) => {
             return Err(unread());
         }

@@ -27,7 +27,7 @@ pub(super) fn of_long_form(
         Target::Nats(_) => &["subject"],
         Target::Amqp(_) => &["exchange", "key"],
         Target::Embedded(_) => &["topic"],
-        Target::OpenFaas(_) | Target::Azure(_) => &["function"],
+        Target::Lambda(_) | Target::OpenFaas(_) | Target::Azure(_) => &["function"],
     });
     let mut function = Template::default();
     for (field, text) in long.words() {
@@ -81,7 +81,7 @@ pub(super) fn check(
             false
         }
         Target::Http(_) => true,
-        Target::OpenFaas(_) | Target::Azure(_) => {
+        Target::Lambda(_) | Target::OpenFaas(_) | Target::Azure(_) => {
             brings.check(function, spot, report) && name(address, target, spot, report)
         }
         Target::Nats(_) => {

@@ -110,7 +110,7 @@ impl Common<'_, '_> {
             report,
         );
         let (ack, asks) = self.ack(named, report);
-        let reply_format = self.reply_format(form, ack, spot, report);
+        let reply_format = self.reply_format(form, kind, ack, spot, report);
         let headers = headers.map_or_else(HeaderRules::default, |(written, at)| {
             headers::rules(written, &at, &brings, report)
         });
@@ -207,9 +207,8 @@ impl Common<'_, '_> {
             (None, Some(format)) => (format, self.spot.field("format")),
             (None, None) => return named.kind.default_format(named.function),
         };
-        if let Err(remedy) = named.kind.takes(named.function, format) {
-            let message = format!("kind {} takes events only", named.kind.kind());
-            report.error(&at, message, remedy);
+        if let Err([what, remedy]) = named.kind.takes(named.function, format) {
+            report.error(&at, format!("kind {} {what}", named.kind.kind()), remedy);
         }
         format
     }
@@ -217,6 +216,7 @@ impl Common<'_, '_> {
     fn reply_format(
         &self,
         form: &TargetForm,
+        kind: &Target,
         ack: Ack,
         spot: &Spot<'_>,
         report: &mut Report,
@@ -229,6 +229,9 @@ impl Common<'_, '_> {
         if ack != Ack::Replied && self.route.wait.is_none() {
             let message = format!("there is no reply with `ack: {}`", ack.name());
             report.error(&at, message, "leave it out, or write `ack: replied`");
+        }
+        if let Err([what, remedy]) = kind.replies(format) {
+            report.error(&at, format!("kind {} {what}", kind.kind()), remedy);
         }
         format
     }
@@ -393,7 +396,11 @@ struct Named<'a> {
 }
 
 fn not_for(field: &str, kind: &Target, spot: &Spot<'_>, report: &mut Report) {
-    let why = if kind.runs_code() { "is found by its host" } else { "has no paths" };
+    let why = match kind {
+        Target::Lambda(_) => "gets the host in the document",
+        kind if kind.runs_code() => "is found by its host",
+        _ => "has no paths",
+    };
     let message = format!("`{field}` is for http targets, and kind {} {why}", kind.kind());
     report.error(&spot.key(field), message, "leave it out, or write it on the http target alone");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use invokers::{Target, amqp, azure, embedded, http, nats, openfaas};
+use invokers::{Target, amqp, azure, embedded, http, lambda, nats, openfaas};
 use policy::GuardsWritten;
 use schemas::Name;
 use serde::{Serialize, de::DeserializeOwned};
@@ -25,7 +25,8 @@ use crate::{
 pub(super) type Upstreams<'a> = Named<'a, Arc<Upstream>>;
 
 /// The kinds that are built.
-const KINDS: [&str; 6] = ["http", "nats", "amqp", "embedded", "openfaas", "azure-functions"];
+const KINDS: [&str; 7] =
+    ["http", "nats", "amqp", "embedded", "lambda", "openfaas", "azure-functions"];
 
 /// Reads and checks every upstream.
 pub(super) fn read<'a>(
@@ -97,6 +98,10 @@ fn upstream(
             };
             let (target, written) = checked(name, spot, report, take)?;
             (Target::Embedded(Arc::new(target)), written)
+        }
+        "lambda" => {
+            let (target, written) = checked(name, spot, report, lambda::Target::build)?;
+            (Target::Lambda(Arc::new(target)), written)
         }
         "openfaas" => {
             let (target, written) = checked(name, spot, report, openfaas::Target::build)?;
