@@ -47,7 +47,17 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
         rounds: options.number("rounds", 3)?,
         cases: options.list(
             "cases",
-            &["get_small", "post_1k", "armed", "routes_10000", "reload", "nats", "amqp", "stored"],
+            &[
+                "get_small",
+                "post_1k",
+                "armed",
+                "routes_10000",
+                "reload",
+                "lambda",
+                "nats",
+                "amqp",
+                "stored",
+            ],
         )?,
         peers: options
             .list("peers", &["gusset", "hyper", "nginx", "envoy"])?
@@ -76,6 +86,7 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
             "armed" => armed(&lab, &plan)?,
             "routes_10000" => routes(&lab, &plan)?,
             "reload" => reload()?,
+            "lambda" => lambda(&lab, &plan)?,
             "nats" => nats::run(&lab, plan.secs, plan.rounds)?,
             "stored" => stored::run(&lab, plan.secs, plan.rounds)?,
             "amqp" => amqp::run(&lab, plan.secs, plan.rounds)?,
@@ -115,6 +126,21 @@ fn armed(lab: &Lab, plan: &Plan) -> Result<()> {
     })?;
     let title = "GET with breaker, permits, retry budget and two rate limits";
     println!("{}", table::print(title, &names, &rounds, &[&names[0], &names[2]]));
+    Ok(())
+}
+
+/// Calls of a function of Lambda, each in a signed envelope, beside what nginx and Gusset itself need
+/// to pass a request on.
+fn lambda(lab: &Lab, plan: &Plan) -> Result<()> {
+    std::fs::write(lab.folder.join("lambda-key"), "AKIABENCH")?;
+    let running =
+        [lab.gusset(peers::LAMBDA)?, lab.gusset(peers::ONE_ROUTE)?, lab.peer(Kind::Nginx, None)?];
+    let names = ["gusset to lambda", "gusset to http", "nginx"].map(str::to_owned);
+    let rounds = interleaved(plan.rounds, running.len(), |at| {
+        load::measure(&running[at], Case::GetSmall, plan.secs)
+    })?;
+    let title = "GET of a Lambda function: an envelope, a signature, an answer taken out of one";
+    println!("{}", table::print(title, &names, &rounds, &[&names[1], &names[2]]));
     Ok(())
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Lab {
 }
 
 const ANSWER: &str = r#"{"ok":true,"id":"0123456789"}"#;
+/// The same as a function of Lambda returns it.
+const RETURNED: &str = r#"{"statusCode":200,"headers":{"content-type":"application/json"},"body":"{\\"ok\\":true,\\"id\\":\\"0123456789\\"}"}"#;
 
 impl Kind {
     /// A peer by the name that is written on the command line.
@@ -81,7 +83,10 @@ impl Lab {
     pub(crate) fn start(folder: PathBuf) -> Result<Self> {
         let port = free_port()?;
         let config = folder.join("upstream.conf");
-        let server = format!("location / {{ return 200 '{ANSWER}'; }}");
+        let server = format!(
+            "location / {{ return 200 '{ANSWER}'; }} \
+             location /2015-03-31/ {{ return 200 '{RETURNED}'; }}"
+        );
         fs::write(&config, nginx_config(&folder, "upstream", port, "", &server))?;
         let nginx = process::find("nginx").context("nginx is not here")?;
         let mut upstream = pinned(1, &nginx);
@@ -160,6 +165,21 @@ upstreams:
   web: { kind: http, url: http://UPSTREAM }
 routes:
   - { name: all, match: { prefix: / }, to: web }
+";
+
+/// Everything goes to a function of Lambda: an envelope, signed, and an answer out of one.
+pub(crate) const LAMBDA: &str = "
+upstreams:
+  aws:
+    kind: lambda
+    region: eu-west-1
+    endpoint: http://UPSTREAM
+    credentials:
+      access_key: { file: lambda-key }
+      secret_key: { file: lambda-key }
+      session_token: { file: lambda-key }
+routes:
+  - { name: all, match: { prefix: / }, to: aws/small }
 ";
 
 /// The same with every policy that is built. No limit is ever reached.
