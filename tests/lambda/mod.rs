@@ -2,6 +2,7 @@
 //! where one can be had.
 
 mod credentials;
+mod emulator;
 mod failing;
 mod invoking;
 mod listing;

