@@ -48,10 +48,10 @@ fn function(exchange: &mut Exchange<'_>, path: &str, body: Vec<u8>) {
     match name.split('.').next().unwrap() {
         "nodeinfo" => exchange.answer(200, &[RAN, "X-Call-Id: 7c1e"], body),
         "teapot" => exchange.answer(500, &[RAN, "X-Own: 1"], "its own words"),
-        "slow" => exchange.answer(504, &[DOG], ""),
+        "slow" => exchange.answer(504, &[DOG, RAN], ""),
         "busy" => exchange.answer(429, &[DOG], ""),
-        "cold" => exchange.answer(503, &[], "no endpoints available"),
-        "crash" => exchange.answer(500, &[DOG], "exit status 1"),
+        "cold" => exchange.answer(503, &[], "No endpoints available for: cold.openfaas-fn."),
+        "crash" => exchange.answer(500, &[DOG, RAN], "exit status 1"),
         name => {
             exchange.answer(
                 404,

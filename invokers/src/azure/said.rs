@@ -31,11 +31,7 @@ impl Platform for Host {
                 Said::Fault(heard.fault(Class::UpstreamProtocol, what).maybe())
             }
             503 if heard.empty || heard.is_page() => down(heard),
-            503 => match heard.begins(&["Function host is not running"]) {
-                Some(true) => down(heard),
-                Some(false) => heard.answer(),
-                None => Said::Unclear,
-            },
+            503 => heard.phrased(&["Function host is not running"], || down(heard)),
             _ => heard.answer(),
         }
     }

@@ -7,50 +7,48 @@ use schemas::{Ack, Class, Guarantee, Receipt};
 use super::CALL_ID;
 use crate::platform::{Heard, Platform, Said};
 
-/// What the watchdog adds to whatever a function has answered.
+/// What the watchdog adds to whatever it answers.
 const RAN: &str = "x-duration-seconds";
-/// What the watchdog adds to what it answers in the function's place.
-const WATCHDOG: &str = "x-openfaas-internal";
+/// What the watchdog, and the provider before it, add to what they answer in the function's place.
+const INTERNAL: &str = "x-openfaas-internal";
 
 /// A call whose answer is waited for.
 pub(super) struct Now;
 
 impl Platform for Now {
     fn classify(&self, heard: &Heard<'_>) -> Said {
+        let (internal, ran) = (heard.has(INTERNAL), heard.has(RAN));
         let maybe = |class, detail| Said::Fault(heard.fault(class, detail).maybe());
+        let unreached = || maybe(Class::UpstreamProtocol, "the platform cannot reach the function");
+        let down = || {
+            let what = "no instance of the function is up; come again in a moment";
+            Said::Fault(heard.fault(Class::Unavailable, what))
+        };
         match heard.status.as_u16() {
-            500 if heard.has(WATCHDOG) => {
-                maybe(Class::FunctionFailed, "the function failed, and its watchdog says no more")
+            429 if internal || !ran => heard.throttled(),
+            500 if internal => {
+                let what = "the function failed or was not reached, and its platform says no more";
+                maybe(Class::FunctionFailed, what)
             }
-            504 if heard.has(WATCHDOG) => {
+            503 if internal => down(),
+            504 if internal => {
                 maybe(Class::Timeout, "the function ran longer than its watchdog lets it")
             }
-            429 if !heard.has(RAN) => heard.throttled(),
             // A function's own answer has passed the watchdog, which says how long it took.
-            _ if heard.has(RAN) => heard.answer(),
-            404 => match heard.begins(&["error finding function", "Cannot find service"]) {
-                Some(true) => Said::Fault(heard.fault(
+            _ if ran => heard.answer(),
+            404 => heard.phrased(&["error finding function", "Cannot find service"], || {
+                Said::Fault(heard.fault(
                     Class::FunctionNotDeployed,
                     "the platform has no such function; deploy it, or write the address of another",
-                )),
-                Some(false) => heard.answer(),
-                None => Said::Unclear,
-            },
+                ))
+            }),
             // Its time-out for functions looks the same, so the function may have run.
             502 if heard.empty => {
                 maybe(Class::UpstreamProtocol, "the platform gave up waiting for the function")
             }
-            502 => match heard.begins(&["Can't reach service for"]) {
-                Some(true) => {
-                    maybe(Class::UpstreamProtocol, "the platform cannot reach the function")
-                }
-                Some(false) => heard.answer(),
-                None => Said::Unclear,
-            },
-            503 => Said::Fault(heard.fault(
-                Class::Unavailable,
-                "no instance of the function is up; come again in a moment",
-            )),
+            500 | 502 => heard.phrased(&["Can't reach service for"], unreached),
+            503 if heard.empty => down(),
+            503 => heard.phrased(&["No endpoints available for"], down),
             _ => heard.answer(),
         }
     }

@@ -14,6 +14,7 @@ fn check(json: serde_json::Value, field: &str, said: &str) {
 #[test]
 fn every_row_of_the_table_means_what_it_says() {
     const DOG: (&str, &str) = ("x-openfaas-internal", "of-watchdog");
+    const PROXY: (&str, &str) = ("x-openfaas-internal", "proxy");
     const RAN: (&str, &str) = ("x-duration-seconds", "0.01");
     for (status, headers, body, expected) in [
         (200, &[RAN][..], "hi", "answer ok"),
@@ -28,12 +29,17 @@ fn every_row_of_the_table_means_what_it_says() {
         (502, &[], "", "fault upstream_protocol maybe"),
         (502, &[], "Can't reach service for: nodeinfo.", "fault upstream_protocol maybe"),
         (502, &[], "my own words", "answer function_failed maybe"),
-        (503, &[], "no endpoints", "fault unavailable no"),
+        (500, &[], "Can't reach service for: nodeinfo.", "fault upstream_protocol maybe"),
+        (500, &[], "my own words", "answer function_failed maybe"),
+        (503, &[], "No endpoints available for: nodeinfo.", "fault unavailable no"),
+        (503, &[PROXY], "in other words", "fault unavailable no"),
+        (503, &[], "closed on Sundays", "answer function_failed maybe"),
         (503, &[("retry-after", "7")], "", "fault unavailable no after 7s"),
         (503, &[RAN], "closed on Sundays", "answer function_failed maybe"),
-        (504, &[DOG], "", "fault timeout maybe"),
+        (504, &[DOG, RAN], "", "fault timeout maybe"),
         (504, &[RAN], "mine", "answer function_failed maybe"),
-        (500, &[DOG], "", "fault function_failed maybe"),
+        (500, &[DOG, RAN], "", "fault function_failed maybe"),
+        (500, &[PROXY], "Can't reach service for: nodeinfo.", "fault function_failed maybe"),
         (500, &[RAN], "mine", "answer function_failed maybe"),
         (429, &[DOG], "", "fault throttled no after 1s"),
         (429, &[("retry-after", "3")], "", "fault throttled no after 3s"),

@@ -55,10 +55,13 @@ impl<'a> Heard<'a> {
         media.is_some_and(|media| media.as_bytes().to_ascii_lowercase().starts_with(b"text/html"))
     }
 
-    /// Whether the body begins with one of these; `None` where that is not known yet.
-    pub(crate) fn begins(&self, with: &[&str]) -> Option<bool> {
-        let start = self.start?.trim_ascii_start();
-        Some(with.iter().any(|text| start.starts_with(text.as_bytes())))
+    /// What the platform means where the body begins with one of its phrases; else the answer is
+    /// the function's own.
+    pub(crate) fn phrased(&self, phrases: &[&str], meaning: impl FnOnce() -> Said) -> Said {
+        let Some(start) = self.start else { return Said::Unclear };
+        let start = start.trim_ascii_start();
+        let theirs = phrases.iter().any(|phrase| start.starts_with(phrase.as_bytes()));
+        if theirs { meaning() } else { self.answer() }
     }
 
     /// The function's own answer, with the verdict that its status has.

@@ -45,6 +45,8 @@ pub(crate) type Own = SmallVec<[(HeaderName, HeaderValue); 2]>;
 pub(crate) trait Platform {
     /// The bytes that the platform takes in one request.
     const BODY_BYTES_MAX: u64 = u64::MAX;
+    /// Whether its own errors are told from a function's by whether they have a body.
+    const ERRORS_ARE_EMPTY: bool = true;
 
     /// Reads an answer: is it the function's own, or its platform's?
     fn classify(&self, heard: &Heard<'_>) -> Said;
@@ -166,14 +168,18 @@ fn behind<'p>(prefix: &str, path: &'p str) -> &'p str {
 }
 
 /// Has the platform's answer read; if need be together with the first bytes of its body.
-async fn hear(
-    platform: &impl Platform,
+async fn hear<P: Platform>(
+    platform: &P,
     answered: &mut Answered,
     id: EndpointId,
 ) -> Result<Said, Fault> {
-    let said = platform.classify(&Heard::of(answered, None));
-    if !matches!(said, Said::Unclear) {
-        return Ok(said);
+    // Whether a body that has no length is empty, its head does not say.
+    let silent = answered.status.as_u16() >= 400 && answered.body.size_hint().exact().is_none();
+    if !(P::ERRORS_ARE_EMPTY && silent) {
+        let said = platform.classify(&Heard::of(answered, None));
+        if !matches!(said, Said::Unclear) {
+            return Ok(said);
+        }
     }
     let start = match answered.body.whole() {
         Some(whole) => whole,
