@@ -175,11 +175,19 @@ fn no_secret_is_in_records_problems_or_the_admin_api() {
     let gateway = gateway(&lambda, "", &route("orders", ", policy: { retry: { attempts: 1 } }"));
     assert_eq!(gateway.get("/").status, 200);
     let key = lambda.key();
-    lambda.rotate(Key::named("SECOND", true), false);
-    let said = gateway.get("/").text().to_owned();
+    // Whose signature is wrong is told the request that it should have signed, token included.
+    lambda.rotate(Key { secret: "another".to_owned(), ..key.clone() }, false);
+    let said = gateway.get("/").problem(502, "upstream_auth").to_string();
+    let listed = gateway.gusset(&["functions", "aws", "-c", "gateway.yaml"]).ends(1);
+    assert!(listed.err.contains("canonical request"), "{}", listed.err);
+    eventually("both calls are recorded", || {
+        (gateway.stdout().iter().filter(|line| line.contains("request_id")).count() == 2)
+            .then_some(())
+    });
     let config = gateway.ask_admin("/api/v1/config").text().to_owned();
     let upstreams = gateway.ask_admin("/api/v1/upstreams").text().to_owned();
-    let all = [said, config, upstreams, gateway.stdout().join("\n"), gateway.stderr().join("\n")];
+    let logs = [gateway.stdout().join("\n"), gateway.stderr().join("\n")].concat();
+    let all = [said, listed.out, listed.err, config, upstreams, logs];
     for secret in [key.secret.as_str(), key.token.as_deref().unwrap(), "AWS4-HMAC"] {
         assert!(!all.iter().any(|text| text.contains(secret)), "{secret}");
     }

@@ -19,7 +19,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use http::StatusCode;
 use schemas::{Class, Fault, Reveal};
 
-use super::{Target, function::Function, keys::Keyring, refusal};
+use super::{Target, function::Function, keys::Keyring, refusal::Refusal};
 use crate::{Tools, list::Listed, probe::Probed};
 
 /// How long one request may take, with its retries.
@@ -159,6 +159,6 @@ where
         };
         return Fault::new(class, what).because(error);
     };
-    let told = refusal::told(error.code().unwrap_or_default(), status, true);
-    told.fault().because(error)
+    let kind = error.code().unwrap_or_default();
+    Refusal::said(status, kind, error.message().unwrap_or_default()).fault(true)
 }

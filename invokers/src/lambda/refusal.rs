@@ -18,7 +18,7 @@ pub(super) struct Refusal {
     status: StatusCode,
     /// The error's type, without what may stand around it.
     kind: String,
-    /// What it says, for the log.
+    /// The first line of what it says, for the log.
     message: String,
     retry_after: Option<Duration>,
     /// When it was said by the platform's clock.
@@ -39,16 +39,16 @@ struct Written {
 
 /// What a refusal means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Told {
-    pub(super) class: Class,
-    pub(super) ran: Ran,
-    pub(super) code: Option<&'static str>,
+struct Told {
+    class: Class,
+    ran: Ran,
+    code: Option<&'static str>,
     detail: &'static str,
 }
 
 impl Told {
     /// The fault of it.
-    pub(super) fn fault(self) -> Fault {
+    fn fault(self) -> Fault {
         let Self { class, ran, code, detail } = self;
         Fault { ran, code, ..Fault::new(class, detail) }
     }
@@ -63,22 +63,28 @@ impl Refusal {
     pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Self> {
         let written: Written = serde_json::from_slice(body).unwrap_or_default();
         let named = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
-        if status.is_server_error() && named.is_none() && written.kind.is_none() {
-            written.error_type.is_none().then_some(())?;
+        let kind = named.or(written.kind.as_deref());
+        if status.is_server_error() && kind.is_none() && written.error_type.is_some() {
+            return None;
         }
-        let kind = named.or(written.kind.as_deref()).unwrap_or_default();
         // `TypeException:http://…` in the header, `com.amazon#TypeException` in the body.
-        let kind = kind.split(':').next().unwrap_or_default();
-        let kind = kind.rsplit('#').next().unwrap_or_default().to_owned();
+        let kind = kind.unwrap_or_default().split(':').next().unwrap_or_default();
+        let kind = kind.rsplit('#').next().unwrap_or_default();
         Some(Self {
-            status,
-            kind,
-            message: written.message.unwrap_or_default(),
             retry_after: incoming::retry_after(headers),
             date: headers
                 .get(header::DATE)
                 .and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok()),
+            ..Self::said(status, kind, written.message.as_deref().unwrap_or_default())
         })
+    }
+
+    /// What the SDK has read of it.
+    pub(super) fn said(status: StatusCode, kind: &str, message: &str) -> Self {
+        // Below its first line a signature that is refused is explained by the request that was
+        // signed, and the session token is in there.
+        let message = message.lines().next().unwrap_or_default().to_owned();
+        Self { status, kind: kind.to_owned(), message, retry_after: None, date: None }
     }
 
     /// Whether fresh credentials, or the right time, may help.
@@ -120,7 +126,7 @@ struct Cause {
 }
 
 /// The table: what each type of error means.
-pub(super) fn told(kind: &str, status: StatusCode, ours: bool) -> Told {
+fn told(kind: &str, status: StatusCode, ours: bool) -> Told {
     let (class, ran, code, detail) = match kind.strip_suffix("Exception").unwrap_or(kind) {
         "InvalidRequestContent" if !ours => (
             Class::BadRequest,

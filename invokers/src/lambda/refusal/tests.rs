@@ -93,6 +93,14 @@ fn every_row_of_the_table_is_the_fault_that_it_says() {
 }
 
 #[test]
+fn a_refused_signature_is_logged_without_the_request_that_was_signed() {
+    let body = r#"{"message":"The signature does not match.\n\nThe Canonical String should have been\n'POST\nx-amz-security-token:hunter2'"}"#;
+    let kind = [("x-amzn-errortype", "InvalidSignatureException")];
+    let said = refusal(403, &kind, body).fault(true).chain();
+    assert!(said.contains("does not match") && !said.contains("hunter2"), "{said}");
+}
+
+#[test]
 fn a_payload_that_was_written_here_is_never_the_callers_mistake() {
     let body = r#"{"Type":"User","message":"x"}"#;
     let kind = [("x-amzn-errortype", "InvalidRequestContentException")];
