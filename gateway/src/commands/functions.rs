@@ -7,6 +7,7 @@ use admin::{
     views::{self, FunctionView, ListedView},
 };
 use invokers::Tools;
+use schemas::Name;
 
 use super::list;
 use crate::{
@@ -31,7 +32,7 @@ Without an upstream these are the addresses that the routes name.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// An upstream whose platform is asked for what it has
-    upstream: Option<String>,
+    upstream: Option<Name>,
     #[command(flatten)]
     list: List,
 }
@@ -52,7 +53,7 @@ pub(crate) fn run(args: &Args) -> Done {
     })
 }
 
-fn of_platform(name: &str, args: &List) -> Done {
+fn of_platform(name: &Name, args: &List) -> Done {
     let all: Vec<ListedView> = match &args.source.config {
         Some(file) => {
             let (loaded, folder) = files::load_any(file)?;

@@ -1,5 +1,6 @@
 //! Who gets a copy of a route's requests.
 
+use invokers::Target;
 use policy::Policy;
 
 use super::{routes::Around, targets::Common};
@@ -67,18 +68,19 @@ fn target(
         TextOr::Text(address) => super::targets::short(address, &spot.field("to"), around, report),
         TextOr::Form(long) => super::targets::whole(long, &spot.field("to"), around, report),
     }?;
-    let front = found.address.function.front();
-    let paths = !found.upstream.as_ref()?.target.takes_events(front);
+    let kind = &found.upstream.as_ref()?.target;
+    let paths = !kind.takes_events(found.address.function.front());
+    let hosts = matches!(kind, Target::Http(_));
     let route = written::Route {
         ack: None,
         wait: None,
         to_all: None,
         format: None,
         reply_format: None,
-        // What has no path has none to rewrite.
+        // What has no path has none to rewrite, and what is no service is not found by a host.
         rewrite: common.route.rewrite.clone().filter(|_| paths),
         strip_prefix: common.route.strip_prefix.filter(|_| paths),
-        preserve_host: common.route.preserve_host.filter(|_| paths),
+        preserve_host: common.route.preserve_host.filter(|_| hosts),
         ..common.route.clone()
     };
     let form = TargetForm {
