@@ -52,7 +52,7 @@ pub enum Consumer {
     /// From NATS.
     Nats(nats::Consumer),
     /// From an AMQP broker.
-    Amqp(amqp::Consumer),
+    Amqp(Box<amqp::Consumer>),
 }
 
 /// Begins to consume.
@@ -64,7 +64,9 @@ pub async fn consume(target: &Target, tools: &Tools, wanted: &Wanted) -> Result<
         Target::Nats(target) => {
             nats::consume(Arc::clone(target), tools, wanted).await.map(Consumer::Nats)
         }
-        Target::Amqp(target) => amqp::consume(target, tools, wanted).await.map(Consumer::Amqp),
+        Target::Amqp(target) => {
+            amqp::consume(target, tools, wanted).await.map(Box::new).map(Consumer::Amqp)
+        }
         Target::Http(_)
         | Target::Embedded(_)
         | Target::Lambda(_)

@@ -164,7 +164,7 @@ async fn sweep(shared: &Shared, partition: u16, epoch: u64) -> Result<(), Refuse
     }
     let (of, own) = (format!("{partition}-"), format!("-{epoch}"));
     for name in found.iter().filter(|name| name.starts_with(&of) && !name.ends_with(&own)) {
-        remove(shared, &stream, name).await?;
+        remove(shared, stream, name).await?;
     }
     Ok(())
 }
