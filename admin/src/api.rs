@@ -13,6 +13,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use invokers::Target;
 use policy::breaker::Forced;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use schemas::{Body, BodyError, Class, Fault};
@@ -47,6 +48,9 @@ pub(crate) struct Ready {
     /// is refused, and all else is served.
     #[serde(skip_serializing_if = "Option::is_none")]
     outbox: Option<OutboxState>,
+    /// Upstreams of kind grpc, and whether their methods are known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    descriptors: Vec<Described>,
 }
 
 /// How far an outbox has come.
@@ -80,6 +84,15 @@ impl From<Progressed> for OutboxState {
             Progressed::Closed => Self::Closed,
         }
     }
+}
+
+/// What is known of an upstream of kind grpc.
+#[derive(Serialize, JsonSchema)]
+struct Described {
+    upstream: String,
+    known: bool,
+    /// Whether the last look at them went well.
+    fresh: bool,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -118,6 +131,7 @@ fn endpoints() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/api/v1/routes", get(routes)),
         ("/api/v1/upstreams", get(upstreams)),
         ("/api/v1/upstreams/{upstream}/functions", get(listed)),
+        ("/api/v1/upstreams/{upstream}/openapi.json", get(transcoded)),
         ("/api/v1/functions", get(functions)),
         ("/api/v1/functions/{address}/breaker", post(force)),
         ("/api/v1/records", get(records)),
@@ -155,12 +169,22 @@ async fn ready(State(api): State<Api>) -> Response {
         name: name.to_string(),
         url: format!("http://{address}"),
     });
+    let table = api.live.table();
+    let described = table.upstreams.iter().filter_map(|upstream| match &upstream.target {
+        Target::Grpc(target) => Some(Described {
+            upstream: upstream.name.to_string(),
+            known: target.catalog().loaded().is_some(),
+            fresh: target.catalog().problem().is_none(),
+        }),
+        _ => None,
+    });
     let said = Ready {
         ready,
         version: concat!("gusset ", env!("CARGO_PKG_VERSION")),
-        table: api.live.table().version.clone(),
+        table: table.version.clone(),
         listeners: listeners.collect(),
         outbox: api.live.outbox_progress().map(OutboxState::from),
+        descriptors: described.collect(),
     };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(said)).into_response()
@@ -186,6 +210,26 @@ async fn listed(
     let upstream = invoke::upstream(&table, &name)?;
     let all = api.live.list(Arc::clone(&upstream)).await?;
     Ok(Json(views::listed(&table, &upstream, all)))
+}
+
+async fn transcoded(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<Json<serde_json::Value>, Problem> {
+    let table = api.live.table();
+    let upstream = table.upstreams.iter().find(|upstream| *upstream.name == *name);
+    let target = upstream.and_then(|upstream| match &upstream.target {
+        Target::Grpc(target) => Some(target),
+        _ => None,
+    });
+    let Some(target) = target else {
+        let said = format!("there is no upstream `{name}` of kind grpc");
+        return Err(Fault::new(Class::NotFound, said).code("no_upstream").into());
+    };
+    target.catalog().openapi(&name).map(Json).ok_or_else(|| {
+        let said = format!("the methods of `{name}` are not known yet; see `gusset upstreams`");
+        Fault::new(Class::Unavailable, said).code("no_descriptors").into()
+    })
 }
 
 async fn functions(State(api): State<Api>) -> Json<Vec<views::FunctionView>> {

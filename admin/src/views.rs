@@ -7,7 +7,7 @@ use ingress::{
     explain::{Leaf, leaves},
     table::{Condition, EventMatch, Match, PathMatch, TypeMatch},
 };
-use invokers::list::Listed;
+use invokers::{Target, grpc::catalog::Known, list::Listed};
 use policy::{breaker, budget, limiter, permits};
 use schemars::JsonSchema;
 use schemas::{Ack, Attributes, Format, Record, Value};
@@ -70,6 +70,9 @@ pub struct UpstreamView {
     /// How its retry budget stands, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_budget: Option<budget::View>,
+    /// What is known of its methods, if it is of kind grpc.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub descriptors: Option<Known>,
     /// What was written. Secrets are references here, never values.
     pub written: serde_json::Value,
 }
@@ -263,6 +266,10 @@ impl From<&Upstream> for UpstreamView {
             format: upstream.target.default_format(""),
             concurrency: guards.permits.as_ref().map(|permits| permits.view()),
             retry_budget: guards.budget.as_ref().map(|budget| budget.view(now())),
+            descriptors: match &upstream.target {
+                Target::Grpc(target) => Some(target.catalog().known()),
+                _ => None,
+            },
             written: upstream.written.clone(),
         }
     }

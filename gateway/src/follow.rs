@@ -64,16 +64,18 @@ pub(crate) async fn follow(
             });
             Ok(heard.boxed())
         }
-        Target::Http(_) | Target::Lambda(_) | Target::OpenFaas(_) | Target::Azure(_) => {
-            Err(Fault::new(
-                Class::BadRequest,
-                format!(
-                    "`{}` is of kind {}, which has no topics to listen to",
-                    upstream.name,
-                    upstream.target.kind()
-                ),
-            ))
-        }
+        Target::Http(_)
+        | Target::Grpc(_)
+        | Target::Lambda(_)
+        | Target::OpenFaas(_)
+        | Target::Azure(_) => Err(Fault::new(
+            Class::BadRequest,
+            format!(
+                "`{}` is of kind {}, which has no topics to listen to",
+                upstream.name,
+                upstream.target.kind()
+            ),
+        )),
     }
 }
 

@@ -12,8 +12,8 @@ use std::{
 
 use schemas::{FileRef, Reveal, Revealed, Secret, secret::NoSecret};
 
-/// More than any secret or certificate bundle.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+/// More than any secret, certificate bundle or set of descriptors.
+const FILE_BYTES_MAX: u64 = 32 << 20;
 
 /// Reads secrets for the whole program.
 pub(crate) struct Secrets {
@@ -101,7 +101,7 @@ fn read(path: &Path) -> Result<Vec<u8>, NoSecret> {
         .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
         .map_err(|error| missing(path, &error))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(NoSecret(format!("the file {} is larger than 1MiB", path.display())));
+        return Err(NoSecret(format!("the file {} is larger than 32MiB", path.display())));
     }
     Ok(bytes)
 }

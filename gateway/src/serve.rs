@@ -3,8 +3,8 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use admin::Live as _;
-use ingress::{Plane, RecordFormat, Settings, config::Offer};
-use invokers::Tools;
+use ingress::{Plane, RecordFormat, Settings, Table, config::Offer};
+use invokers::{Target, Tools};
 use schemas::Name;
 use tokio::{
     net::TcpListener,
@@ -99,6 +99,7 @@ pub(crate) fn serve(
     {
         let _inside = control.enter();
         triggers.follow();
+        describe(&plane.table(), &tools);
     }
     let running = Arc::new(Running { plane, configuration, tools, delivering, triggers, folder });
     if let Some(Err(why)) = running.token() {
@@ -125,6 +126,7 @@ pub(crate) fn serve(
             }
             keeping.delivering.keep();
             keeping.triggers.follow();
+            describe(&table, &keeping.tools);
             keeping.plane.sweep();
             table.registry.sweep(policy::nanos(tokio::time::Instant::now()));
         }
@@ -139,6 +141,16 @@ pub(crate) fn serve(
     let done = control.block_on(drain(&running, service.drain, &mut stop));
     control.shutdown_background();
     done
+}
+
+/// Has the methods of gRPC services looked up, and kept fresh. Those of a new table are looked up
+/// with the next round, or with the first call of one.
+fn describe(table: &Table, tools: &Tools) {
+    for upstream in &table.upstreams {
+        if let Target::Grpc(target) = &upstream.target {
+            target.keep(tools);
+        }
+    }
 }
 
 async fn drain(running: &Running, within: Duration, stop: &mut Signals) -> Done {

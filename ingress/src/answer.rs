@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use schemas::{Ack, Attributes, Body, Fault, Ran, Receipt, Reply};
+use invokers::grpc;
+use schemas::{Ack, Attributes, Body, Fault, Ran, Receipt, Reply, Violation};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -47,6 +48,9 @@ pub(crate) struct Problem<'a> {
     attempts: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     results: Option<Box<RawValue>>,
+    /// Which fields of the request are wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    violations: Option<[&'a Violation; 1]>,
 }
 
 /// Which event an answer is about.
@@ -79,6 +83,7 @@ impl<'a> Problem<'a> {
             event,
             attempts: None,
             results: None,
+            violations: fault.violation.as_deref().map(|violation| [violation]),
         }
     }
 }
@@ -185,6 +190,15 @@ pub(crate) fn fault(
 ) -> Answer {
     let attempts = (attempts > 0).then_some(attempts);
     refused(fault, Problem { attempts, ..Problem::of(fault, event) }, request_id)
+}
+
+/// Says what went wrong to a caller who speaks gRPC or gRPC-Web, by a head with a status.
+pub(crate) fn grpc_fault(fault: &Fault, media: &HeaderValue) -> Answer {
+    let mut answer = Response::new(Body::empty());
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, media.clone());
+    grpc::refuse(headers, problem::grpc_code(fault.class), &fault.detail, fault.retry_after);
+    answer
 }
 
 fn refused(fault: &Fault, problem: Problem<'_>, request_id: &HeaderValue) -> Answer {

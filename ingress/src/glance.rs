@@ -24,6 +24,10 @@ pub(crate) struct Glance {
     pub(crate) request_id: bool,
     /// Whether it may be an event; if not, it is a plain request for sure.
     pub(crate) event: bool,
+    /// Whether it speaks gRPC, or gRPC-Web.
+    pub(crate) grpc: bool,
+    /// Whether its body is messages that may come one by one, and need not end.
+    pub(crate) streams: bool,
     /// What strangers may not say.
     pub(crate) told: Told,
     /// The length that is announced for the body.
@@ -43,7 +47,13 @@ impl Glance {
                     seen.odd_host |= value.to_str().is_err();
                 }
                 "content-length" => seen.content_length = number(value),
-                "content-type" => seen.event |= is_events(value),
+                "content-type" => {
+                    seen.event |= starts(value, b"application/cloudevents");
+                    seen.grpc |= starts(value, b"application/grpc");
+                    seen.streams |= seen.grpc
+                        || starts(value, b"application/x-ndjson")
+                        || starts(value, b"application/jsonl");
+                }
                 "x-request-id" => seen.request_id = true,
                 "upgrade" => {
                     seen.hop = true;
@@ -64,11 +74,10 @@ fn number(value: &HeaderValue) -> Option<u64> {
     value.to_str().ok()?.parse().ok()
 }
 
-/// Whether a media type may be one of CloudEvents'.
-fn is_events(value: &HeaderValue) -> bool {
-    const EVENTS: &[u8] = b"application/cloudevents";
+/// Whether a media type begins so.
+fn starts(value: &HeaderValue, with: &[u8]) -> bool {
     let value = value.as_bytes().trim_ascii_start();
-    value.get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
+    value.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
 }
 
 #[cfg(test)]
@@ -95,6 +104,13 @@ mod tests {
         assert!(of(&[("ce-id", "1")]).event);
         assert!(of(&[("content-type", " Application/CloudEvents-Batch+json")]).event);
         assert!(!of(&[("content-type", "application/cloud")]).event);
+    }
+
+    #[test]
+    fn grpc_is_seen_by_its_media_type() {
+        assert!(of(&[("content-type", "application/grpc+proto")]).grpc);
+        assert!(of(&[("content-type", "Application/gRPC-Web-Text")]).grpc);
+        assert!(!of(&[("content-type", "application/json")]).grpc);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts, uri::PathAndQuery};
 use http1::hop;
+use percent_encoding::percent_decode_str;
 use schemas::{
     Ack, Attributes, Call, Class, Context, Event, Fault, Format, Grammar, Head, Mode, Template,
     template::Source,
@@ -77,6 +78,39 @@ pub(crate) fn takes_messages(target: &Destination) -> bool {
     target.takes_events
 }
 
+/// Whether a target speaks gRPC, whose messages are bounded by themselves.
+pub(crate) fn speaks_grpc(target: &Destination) -> bool {
+    matches!(target.upstream.target, invokers::Target::Grpc(_))
+}
+
+/// What the path and the target bring to the fields of a message. What a prefix leaves over is no
+/// field, and nor is what names the method.
+fn parameters(
+    captures: &Captures,
+    target: &Destination,
+    values: &RequestValues<'_>,
+) -> Result<Vec<(String, String)>, Fault> {
+    let names = |name: &str| {
+        let mut placeholders = target.address.function.placeholders();
+        placeholders.any(|one| matches!(&one.source, Source::Path(named) if **named == *name))
+    };
+    let mut all = Vec::new();
+    for (name, text) in captures.iter().filter(|(name, _)| *name != "rest" && !names(name)) {
+        let text = percent_decode_str(text).decode_utf8().map_err(|error| {
+            let what = format!("what the path brings for `{name}` is not UTF-8");
+            Fault::new(Class::BadRequest, what).code("placeholder_invalid").because(error)
+        })?;
+        all.push((name.to_owned(), text.into_owned()));
+    }
+    for (path, template) in &target.fields {
+        let filled = template.fill(values, Grammar::Text);
+        let text = filled.map_err(|unfilled| values::refuse(&unfilled))?;
+        all.retain(|(name, _)| name != path);
+        all.push((path.clone(), text));
+    }
+    Ok(all)
+}
+
 fn names_event(template: &Template) -> bool {
     template.placeholders().any(|one| matches!(one.source, Source::Event(_)))
 }
@@ -137,7 +171,7 @@ pub(crate) fn call(
     } else {
         made.as_deref().or(event.attributes()).map(About::of)
     };
-    let (function, uri, request, response) = {
+    let (function, parameters, uri, request, response) = {
         let values = asked.values(&chosen.captures, made.as_deref().or(event.attributes()));
         let function = match &target.fixed {
             Some(fixed) => Arc::clone(fixed),
@@ -152,7 +186,12 @@ pub(crate) fn call(
         };
         let request = Changes::of([&route.headers.request, &target.headers.request], &values)?;
         let response = Changes::of([&route.headers.response, &target.headers.response], &values)?;
-        (function, uri, request, response)
+        let parameters = if speaks_grpc(target) {
+            parameters(&chosen.captures, target, &values)?
+        } else {
+            Vec::new()
+        };
+        (function, parameters, uri, request, response)
     };
     if let (Some(attributes), true) = (made, becomes_event) {
         event.context = Context::Event(attributes, Mode::Binary);
@@ -198,6 +237,7 @@ pub(crate) fn call(
         event,
         head: Head { method, uri: uri.unwrap_or(came), headers },
         function,
+        parameters,
         ack: target.asks,
         format: target.format,
         deadline: asked.arrived + timeout,

@@ -1,6 +1,7 @@
 //! Problem documents (RFC 9457). The only file that names a status for a class.
 
 use http::StatusCode;
+use invokers::grpc::Code;
 use schemas::{Class, Fault, Ran};
 
 /// The status that a caller gets for a failure of this class.
@@ -38,6 +39,38 @@ pub fn status(class: Class) -> StatusCode {
         // Nobody reads it; the number is the one that logs know for it.
         Class::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
         Class::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The code that a caller who speaks gRPC gets for a failure of this class. UNAVAILABLE is what its
+/// client may send again, so it is said only of what surely did nothing.
+#[must_use]
+pub fn grpc_code(class: Class) -> Code {
+    match class {
+        Class::BadRequest | Class::Unprocessable | Class::UnsupportedMedia => Code::InvalidArgument,
+        Class::Unauthorized => Code::Unauthenticated,
+        Class::Forbidden => Code::PermissionDenied,
+        // To a client of gRPC a path is a method.
+        Class::NotFound | Class::MethodNotAllowed | Class::FunctionNotDeployed => {
+            Code::Unimplemented
+        }
+        Class::RequestTimeout | Class::Timeout => Code::DeadlineExceeded,
+        Class::Conflict => Code::Aborted,
+        Class::PreconditionRequired | Class::PreconditionFailed => Code::FailedPrecondition,
+        Class::TooLarge
+        | Class::UriTooLong
+        | Class::HeadersTooLarge
+        | Class::RateLimited
+        | Class::StorageFull
+        | Class::Throttled => Code::ResourceExhausted,
+        Class::Overloaded
+        | Class::BreakerOpen
+        | Class::ConnectFailed
+        | Class::Unavailable
+        | Class::NoResponders => Code::Unavailable,
+        Class::UpstreamAuth | Class::UpstreamProtocol | Class::Internal => Code::Internal,
+        Class::FunctionFailed => Code::Unknown,
+        Class::Cancelled => Code::Cancelled,
     }
 }
 
@@ -111,6 +144,7 @@ mod tests {
     fn every_class_is_an_error_to_the_caller_and_none_of_our_credentials_is_theirs() {
         for class in Class::ALL {
             assert!(status(class).as_u16() >= 400, "{class:?}");
+            assert_ne!(grpc_code(class), Code::Ok, "{class:?}");
             assert!(!title(class).is_empty());
         }
         assert_eq!(status(Class::UpstreamAuth), StatusCode::BAD_GATEWAY);

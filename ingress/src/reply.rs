@@ -23,7 +23,7 @@ pub(crate) async fn form(reply: Reply, wanted: Format, route: &Route) -> Result<
     if !matches!(arrival, Arrival::Binary | Arrival::Structured) {
         return Ok(reply);
     }
-    let Reply { mut head, data, verdict, receipt, upgrade, endpoint } = reply;
+    let Reply { mut head, data, verdict, later, receipt, upgrade, endpoint } = reply;
     let bytes = data
         .collect(route.policy.event_bytes_max)
         .await
@@ -41,7 +41,7 @@ pub(crate) async fn form(reply: Reply, wanted: Format, route: &Route) -> Result<
     head.headers.remove(header::CONTENT_LENGTH);
     head.headers.remove(header::CONTENT_TYPE);
     let data = write(&attributes, bytes, wanted, &mut head.headers);
-    Ok(Reply { head, data: Body::from(data), verdict, receipt, upgrade, endpoint })
+    Ok(Reply { head, data: Body::from(data), verdict, later, receipt, upgrade, endpoint })
 }
 
 fn write(
@@ -60,6 +60,7 @@ fn write(
             data
         }
         Format::Plain
+        | Format::Message
         | Format::Auto
         | Format::ApiGatewayV2
         | Format::ApiGatewayV1

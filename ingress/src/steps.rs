@@ -75,6 +75,7 @@ pub(crate) async fn serve(
     let head_alone = request.method() == Method::HEAD;
     let upgrade = if glance.upgrade { hop::upgrade(request.headers()) } else { None };
     let upgrade = upgrade.zip(tunnel);
+    let grpc = glance.grpc.then(|| request.headers().get(header::CONTENT_TYPE).cloned()).flatten();
     let (parts, body) = request.into_parts();
     let asked = Asked { parts, request_id: &request_id, arrived: trace.arrived, glance, origin };
 
@@ -90,8 +91,10 @@ pub(crate) async fn serve(
     let mut served = served.unwrap_or_else(|refused| {
         trace.failed(&refused.fault);
         let attempts = trace.record.attempts;
-        let mut answer =
-            answer::fault(&refused.fault, refused.event.as_deref(), attempts, &request_id);
+        let mut answer = match &grpc {
+            Some(media) => answer::grpc_fault(&refused.fault, media),
+            None => answer::fault(&refused.fault, refused.event.as_deref(), attempts, &request_id),
+        };
         if let Some(allow) = refused.allow {
             answer.headers_mut().insert(header::ALLOW, allow);
         }
@@ -217,7 +220,13 @@ async fn steps(
         let event = match announced {
             Announced::Head(context) => {
                 let limit = body_limit(chosen.route, targets);
-                Event { context, data: guard(body, chosen.route, limit, &mut pace) }
+                let data = if asked.glance.streams && targets.iter().all(make::speaks_grpc) {
+                    // Its messages may come as they come: a stream lasts as long as its call.
+                    policy::guard_body(body, chosen.route.policy.idle_timeout, Some(limit))
+                } else {
+                    guard(body, chosen.route, limit, &mut pace)
+                };
+                Event { context, data }
             }
             Announced::InBody(mode) if reads => {
                 let body = guard(body, chosen.route, limits.event as u64, &mut pace);
@@ -317,6 +326,7 @@ async fn steps(
     if let schemas::Verdict::Failed { class, .. } = reply.verdict {
         trace.record.class = Some(class);
     }
+    trace.later = reply.later.take();
     let tunnel = match (reply.upgrade.take(), upgrade) {
         (Some(upstream), Some((_, caller))) => Some(Joins { caller, upstream }),
         _ => None,
@@ -465,6 +475,11 @@ fn body_limit(route: &Route, targets: &[Destination]) -> u64 {
     let event = route.policy.event_bytes_max as u64;
     if route.stored.is_some() || targets.iter().any(make::takes_messages) {
         event.min(route.policy.body_bytes_max)
+    } else if targets.iter().all(make::speaks_grpc)
+        && !route.policy_from.contains_key("limits.body")
+    {
+        // Its messages are bounded one by one, and a stream of them need not end.
+        u64::MAX
     } else {
         route.policy.body_bytes_max
     }

@@ -369,6 +369,8 @@ pub struct Destination {
     pub headers: HeaderRules,
     /// What its function part may become, where it has a placeholder and its kind runs code.
     pub allow: Option<Arc<Allow>>,
+    /// Fields of its message that are set, by their paths.
+    pub fields: Vec<(String, Template)>,
     /// Whether it gets events and nothing else.
     pub takes_events: bool,
     /// What the target gets; never `Auto` for a kind that has no plain requests.

@@ -68,6 +68,7 @@ pub async fn consume(target: &Target, tools: &Tools, wanted: &Wanted) -> Result<
             amqp::consume(target, tools, wanted).await.map(Box::new).map(Consumer::Amqp)
         }
         Target::Http(_)
+        | Target::Grpc(_)
         | Target::Embedded(_)
         | Target::Lambda(_)
         | Target::OpenFaas(_)

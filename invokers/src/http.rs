@@ -41,8 +41,8 @@ pub struct Written {
 #[derive(Debug)]
 pub struct Target {
     /// At least one.
-    origins: Vec<Arc<Origin>>,
-    reach: Reach,
+    pub(crate) origins: Vec<Arc<Origin>>,
+    pub(crate) reach: Reach,
 }
 
 impl Target {

@@ -10,6 +10,7 @@ pub mod azure;
 pub mod client;
 pub mod consume;
 pub mod embedded;
+pub mod grpc;
 pub mod http;
 pub mod lambda;
 mod late;
@@ -39,6 +40,8 @@ pub enum Target {
     Nats(Arc<nats::Target>),
     /// An AMQP 0.9.1 broker.
     Amqp(Arc<amqp::Target>),
+    /// A gRPC service.
+    Grpc(Arc<grpc::Target>),
     /// Topics in the gateway's own outbox.
     Embedded(Arc<embedded::Target>),
     /// The functions of an OpenFaaS.
@@ -72,6 +75,7 @@ impl Target {
             Self::Http(_) => "http",
             Self::Nats(_) => "nats",
             Self::Amqp(_) => "amqp",
+            Self::Grpc(_) => "grpc",
             Self::Embedded(_) => "embedded",
             Self::OpenFaas(_) => "openfaas",
             Self::Azure(_) => "azure-functions",
@@ -87,7 +91,9 @@ impl Target {
             Self::Nats(_) => Grammar::Subject,
             Self::Amqp(_) => Grammar::RoutingKey,
             Self::Embedded(_) => Grammar::Topic,
-            Self::Lambda(_) | Self::OpenFaas(_) | Self::Azure(_) => Grammar::Function,
+            Self::Grpc(_) | Self::Lambda(_) | Self::OpenFaas(_) | Self::Azure(_) => {
+                Grammar::Function
+            }
         }
     }
 
@@ -98,6 +104,7 @@ impl Target {
     /// Both as texts.
     pub fn names(&self, function: &Template) -> Result<(), (String, String)> {
         match self {
+            Self::Grpc(_) => grpc::Target::names(function),
             Self::Lambda(_) => lambda::Target::names(function),
             Self::OpenFaas(_) => openfaas::Target::names(function),
             Self::Azure(_) => azure::Target::names(function),
@@ -111,7 +118,11 @@ impl Target {
     #[must_use]
     pub fn takes_events(&self, _function: &str) -> bool {
         match self {
-            Self::Http(_) | Self::Lambda(_) | Self::OpenFaas(_) | Self::Azure(_) => false,
+            Self::Http(_)
+            | Self::Grpc(_)
+            | Self::Lambda(_)
+            | Self::OpenFaas(_)
+            | Self::Azure(_) => false,
             Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => true,
         }
     }
@@ -128,6 +139,9 @@ impl Target {
             Format::Binary if self.is_enveloped() => {
                 Err(["takes one document", "write structured, or leave it out"])
             }
+            Format::Binary if matches!(self, Self::Grpc(_)) => {
+                Err(["puts no event into headers", "write message, plain or structured"])
+            }
             format => self.replies(format),
         }
     }
@@ -140,6 +154,12 @@ impl Target {
         if format.is_envelope() && !self.is_enveloped() {
             return Err(["knows no envelope", "write auto, binary, structured or plain"]);
         }
+        if format == Format::Message && !matches!(self, Self::Grpc(_)) {
+            return Err([
+                "has no methods with messages",
+                "write auto, binary, structured or plain",
+            ]);
+        }
         Ok(())
     }
 
@@ -147,7 +167,7 @@ impl Target {
     #[must_use]
     pub fn acks(&self, _function: &str) -> &'static [Ack] {
         match self {
-            Self::Http(_) | Self::Azure(_) => &[Ack::Replied],
+            Self::Http(_) | Self::Grpc(_) | Self::Azure(_) => &[Ack::Replied],
             Self::Nats(target) if target.jetstream() => &[Ack::Published],
             Self::Nats(_) | Self::Amqp(_) => &[Ack::Published, Ack::Replied],
             Self::Embedded(_) => &[Ack::Stored],
@@ -158,7 +178,11 @@ impl Target {
     /// What a function gets unless the route says otherwise.
     #[must_use]
     pub fn default_format(&self, function: &str) -> Format {
-        if self.takes_events(function) { Format::Binary } else { Format::Auto }
+        match self {
+            Self::Grpc(_) => Format::Message,
+            _ if self.takes_events(function) => Format::Binary,
+            _ => Format::Auto,
+        }
     }
 
     /// Whether what it calls is code that was deployed to be run by a call, and not a service or a
@@ -166,6 +190,7 @@ impl Target {
     #[must_use]
     pub fn runs_code(&self) -> bool {
         match self {
+            Self::Grpc(_) => true,
             Self::Http(_) | Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => false,
             Self::Lambda(_) | Self::OpenFaas(_) | Self::Azure(_) => true,
         }
@@ -181,9 +206,9 @@ impl Target {
     #[must_use]
     pub fn reads_events(&self, format: Format) -> bool {
         match format {
-            Format::Auto => self.is_enveloped(),
+            Format::Auto => matches!(self, Self::Lambda(_) | Self::Grpc(_)),
             Format::ApiGatewayV2 | Format::ApiGatewayV1 | Format::Alb => false,
-            Format::Binary | Format::Structured | Format::Plain => true,
+            Format::Binary | Format::Structured | Format::Plain | Format::Message => true,
         }
     }
 
@@ -207,6 +232,7 @@ impl Target {
             Self::Http(target) => Rc::new(http::Lane::new(target, tools)),
             Self::Nats(target) => Rc::new(nats::Lane::new(Arc::clone(target), tools.clone())),
             Self::Amqp(target) => Rc::new(amqp::Lane::new(Arc::clone(target), tools.clone())),
+            Self::Grpc(target) => Rc::new(grpc::Lane::new(Arc::clone(target), tools)),
             Self::Embedded(target) => {
                 Rc::new(embedded::Lane::new(Arc::clone(target), Arc::clone(&tools.outbox)))
             }

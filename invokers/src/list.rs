@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use schemas::{Class, Fault};
 
-use crate::{Target, Tools, azure, lambda, openfaas};
+use crate::{Target, Tools, azure, grpc, lambda, openfaas};
 
 /// How long a platform may take, all pages together.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -27,6 +27,7 @@ pub struct Listed {
 pub async fn list(target: &Target, tools: &Tools) -> Result<Vec<Listed>, Fault> {
     let deadline = Instant::now() + WITHIN;
     let mut all = match target {
+        Target::Grpc(target) => grpc::list(target, tools, deadline).await?,
         Target::Lambda(target) => lambda::list(target, tools, deadline).await?,
         Target::OpenFaas(target) => openfaas::list(target, tools, deadline).await?,
         Target::Azure(target) => azure::list(target, tools, deadline).await?,

@@ -33,7 +33,7 @@ impl Message {
         let mut headers = request_line(&call.head);
         headers.extend(forwarded(&call.head)?);
         match (call.format, &call.event.context) {
-            (Format::Plain, _) | (Format::Auto, Context::Plain) => {
+            (Format::Plain | Format::Message, _) | (Format::Auto, Context::Plain) => {
                 headers.extend(content_type(call)?.map(|kind| (CONTENT_TYPE.to_string(), kind)));
                 Ok(Self { attributes: None, headers, data })
             }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use schemas::Fault;
 
-use crate::{Target, Tools, amqp, azure, http, lambda, link::Broker, nats, openfaas};
+use crate::{Target, Tools, amqp, azure, grpc, http, lambda, link::Broker, nats, openfaas};
 
 /// What came of connecting to one place of an upstream.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub async fn probe(target: &Target, tools: &Tools) -> Vec<Probed> {
             let (target, tools) = (Arc::clone(target), tools.clone());
             servers(&amqp::Servers { target, tools }).await
         }
+        Target::Grpc(target) => grpc::probe(target, tools).await,
         Target::Embedded(_) => Vec::new(),
         Target::OpenFaas(target) => openfaas::probe(target, tools).await,
         Target::Azure(target) => azure::probe(target, tools).await,

@@ -68,6 +68,9 @@ pub struct RecordHead {
     pub method: String,
     /// Path and query after any rewrite.
     pub uri: String,
+    /// What the path brought by name, for kinds that make fields of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<(String, String)>,
     /// The headers that the target gets, without credentials.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, Text)>,
@@ -210,6 +213,7 @@ impl Record {
             reply_format: call.reply_format,
             method: call.head.method.to_string(),
             uri: call.head.uri.to_string(),
+            parameters: call.parameters.clone(),
             headers: headers.map(|(name, value)| (name.to_string(), Text::of(value))).collect(),
             event: event.map(|event| Box::new(Told::of(event))),
             mode,
@@ -256,6 +260,7 @@ impl Record {
                 headers,
             },
             function: head.function.as_str().into(),
+            parameters: head.parameters.clone(),
             ack: head.ack,
             format: head.format,
             deadline,
@@ -525,6 +530,7 @@ mod tests {
         };
         call.event.context = Context::Event(Box::new(event), Mode::Binary);
         call.identity = Some(Identity([171; 32]));
+        call.parameters = vec![("from".to_owned(), "a".to_owned())];
         call
     }
 
@@ -588,6 +594,18 @@ mod tests {
         assert_eq!((&head.order, &head.token), (&Some("k".to_owned()), &None));
         assert_eq!((&replay.data, &head.headers), (&record.data, &record.head.headers));
         assert_eq!(replay.replay_to(&to).head.replay, 2);
+    }
+
+    #[test]
+    fn what_the_path_brought_is_kept_and_a_record_from_before_has_none() {
+        let bytes = stored(&call()).encode();
+        let kept = Record::decode(&bytes).unwrap().call(Instant::now());
+        assert_eq!(kept.parameters, [("from".to_owned(), "a".to_owned())]);
+        let mut old = call();
+        old.parameters.clear();
+        let bytes = stored(&old).encode();
+        assert!(!String::from_utf8_lossy(&bytes).contains("parameters"));
+        assert!(Record::decode(&bytes).unwrap().head.parameters.is_empty());
     }
 
     #[test]

@@ -191,7 +191,9 @@ fn worth_another(on: &[On], result: &Result<Reply, Fault>) -> bool {
     let unsent = result.as_ref().is_err_and(|fault| fault.unsent.is_some());
     let status = result.as_ref().ok().map(|reply| reply.head.status.as_u16());
     on.iter().any(|on| match on {
-        On::Named(OnName::Connect) => unsent || failure.class == Class::ConnectFailed,
+        On::Named(OnName::Connect) => {
+            unsent || matches!(failure.class, Class::ConnectFailed | Class::Unavailable)
+        }
         On::Named(OnName::Throttled) => failure.class == Class::Throttled,
         On::Named(OnName::Reset) => failure.class == Class::UpstreamProtocol,
         On::Named(OnName::Timeout) => failure.class == Class::Timeout,

@@ -54,6 +54,13 @@ pub struct Pass {
     role: Role,
 }
 
+impl Pass {
+    /// Whether the outcome decides what becomes of the breaker.
+    pub(crate) fn is_probe(self) -> bool {
+        self.role == Role::Probe
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Call,

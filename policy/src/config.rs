@@ -118,7 +118,7 @@ pub enum On {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnName {
-    /// No connection could be made, so nothing was sent.
+    /// No connection could be made, so nothing was sent; or the upstream said that it is unavailable.
     Connect,
     /// The platform asks for fewer calls.
     Throttled,

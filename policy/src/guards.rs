@@ -38,7 +38,7 @@ pub(crate) struct Entered<'g> {
 /// A call of which the breaker wants to know what comes of it.
 #[derive(Debug)]
 struct Trial<'g> {
-    breaker: &'g Breaker,
+    breaker: &'g Arc<Breaker>,
     /// Gone once it was told.
     pass: Option<Pass>,
 }
@@ -120,6 +120,17 @@ impl Entered<'_> {
         if let Some(mut trial) = self.trial.take()
             && let Some(pass) = trial.pass.take()
         {
+            if let Ok(Reply { verdict: Verdict::Ok, later: Some(later), .. }) = result
+                && !pass.is_probe()
+            {
+                // The end of a stream says how it went. A probe is judged by its head: a stream may
+                // last for hours, and the breaker would stay half open for as long.
+                let breaker = Arc::clone(trial.breaker);
+                later.then(move |verdict| {
+                    breaker.record(pass, of_verdict(verdict), nanos(Instant::now()));
+                });
+                return;
+            }
             trial.breaker.record(pass, outcome(result), nanos(Instant::now()));
         }
     }
@@ -127,11 +138,20 @@ impl Entered<'_> {
 
 /// What a result says of the function.
 fn outcome(result: &Result<Reply, Fault>) -> Outcome {
-    let class = match result {
-        Ok(Reply { verdict: Verdict::Ok, .. }) => return Outcome::Good,
-        Ok(Reply { verdict: Verdict::Failed { class, .. }, .. }) => *class,
-        Err(fault) => fault.class,
-    };
+    match result {
+        Ok(reply) => of_verdict(reply.verdict),
+        Err(fault) => of_class(fault.class),
+    }
+}
+
+fn of_verdict(verdict: Verdict) -> Outcome {
+    match verdict {
+        Verdict::Ok => Outcome::Good,
+        Verdict::Failed { class, .. } => of_class(class),
+    }
+}
+
+fn of_class(class: Class) -> Outcome {
     match class {
         Class::ConnectFailed
         | Class::Unavailable

@@ -18,6 +18,8 @@ pub struct Call {
     pub head: Head,
     /// The function part of the address, expanded and checked by the grammar of its kind.
     pub function: Arc<str>,
+    /// What the path brings by name, decoded; filled for kinds that make fields of it.
+    pub parameters: Vec<(String, String)>,
     /// What the caller wants to be told.
     pub ack: Ack,
     /// What the target gets.
@@ -67,6 +69,8 @@ pub enum Format {
     Structured,
     /// The data alone, without attributes.
     Plain,
+    /// The data is the function's message, in JSON.
+    Message,
     /// The request in the document that Amazon API Gateway makes of it, version 2.0.
     #[serde(rename = "api-gateway-v2")]
     ApiGatewayV2,
@@ -107,6 +111,7 @@ impl Call {
             event: Event { context: self.event.context.clone(), data: self.event.data.again()? },
             head: self.head.clone(),
             function: Arc::clone(&self.function),
+            parameters: self.parameters.clone(),
             ack: self.ack,
             format: self.format,
             deadline: self.deadline,
@@ -126,6 +131,7 @@ impl Call {
             event: Event { context: Context::Plain, data },
             head: Head { method: Method::POST, ..Head::default() },
             function: function.into(),
+            parameters: Vec::new(),
             ack: Ack::Replied,
             format: Format::Auto,
             deadline,

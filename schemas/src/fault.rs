@@ -158,6 +158,24 @@ impl Class {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EndpointId(pub u16);
 
+/// A field of a request that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// Where it stands: `body`, `path` or `query`.
+    #[serde(rename = "in")]
+    pub place: &'static str,
+    /// The field by its JSON names, such as `items[2].unitPrice`; empty for the whole.
+    pub field: String,
+    /// What is wrong with it.
+    pub detail: String,
+    /// The line of the body; the first is 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The column of that line; the first is 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+}
+
 /// A call that brought no reply. Its `detail` may be shown to the caller: it holds no inner name,
 /// no address of the platform and no secret. The `cause` is for the log alone.
 pub struct Fault {
@@ -173,6 +191,8 @@ pub struct Fault {
     pub endpoint: Option<EndpointId>,
     /// When it makes sense to come again.
     pub retry_after: Option<Duration>,
+    /// Which field of the request is wrong, if it is one.
+    pub violation: Option<Box<Violation>>,
     /// What lies underneath, for the log. Boxed with the rest's size in mind: a fault is a return value.
     pub cause: Option<Box<dyn Error + Send + Sync>>,
     /// The call itself, if not a byte of it was written: it can be sent again although its body is
@@ -191,6 +211,7 @@ impl Fault {
             detail: detail.into(),
             endpoint: None,
             retry_after: None,
+            violation: None,
             cause: None,
             unsent: None,
         }
@@ -214,6 +235,13 @@ impl Fault {
     #[must_use]
     pub fn at(mut self, endpoint: EndpointId) -> Self {
         self.endpoint = Some(endpoint);
+        self
+    }
+
+    /// Names the field that is wrong.
+    #[must_use]
+    pub fn violates(mut self, violation: Violation) -> Self {
+        self.violation = Some(Box::new(violation));
         self
     }
 

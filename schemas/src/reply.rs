@@ -1,5 +1,10 @@
 //! What came back from a function or a broker, and what the kind thinks of it.
 
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
 use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,6 +21,8 @@ pub struct Reply {
     pub data: Body,
     /// What the kind's `classify` says of it.
     pub verdict: Verdict,
+    /// Where the end of the body may say otherwise: what it says, once it has passed.
+    pub later: Option<Later>,
     /// What a broker has confirmed. Where it is set the caller gets a 202 that is made of it, and
     /// `head` and `data` are not used.
     pub receipt: Option<Box<Receipt>>,
@@ -48,6 +55,62 @@ pub enum Verdict {
         /// When the platform wants to be asked again, in milliseconds.
         retry_after_ms: Option<u32>,
     },
+}
+
+/// A verdict that comes with the end of a reply's body, as gRPC's status does in trailers. The kind
+/// settles it, at most once; until then, and for ever if the body broke off, there is none.
+#[derive(Clone, Default)]
+pub struct Later(Arc<Mutex<Settling>>);
+
+#[derive(Default)]
+struct Settling {
+    verdict: Option<Verdict>,
+    then: Option<Box<dyn FnOnce(Verdict) + Send>>,
+}
+
+impl Later {
+    /// Says what it came to. What was said first stays.
+    pub fn settle(&self, verdict: Verdict) {
+        let mut settling = self.lock();
+        if settling.verdict.is_some() {
+            return;
+        }
+        settling.verdict = Some(verdict);
+        let then = settling.then.take();
+        drop(settling);
+        if let Some(then) = then {
+            then(verdict);
+        }
+    }
+
+    /// What it came to, if that is known.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.lock().verdict
+    }
+
+    /// Has `then` told once it is known; the last who asks is.
+    pub fn then(&self, then: impl FnOnce(Verdict) + Send + 'static) {
+        let mut settling = self.lock();
+        match settling.verdict {
+            Some(verdict) => {
+                drop(settling);
+                then(verdict);
+            }
+            None => settling.then = Some(Box::new(then)),
+        }
+    }
+
+    /// A panic while the lock was held left it as good as it was.
+    fn lock(&self) -> MutexGuard<'_, Settling> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Later {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Later").field(&self.verdict()).finish()
+    }
 }
 
 /// What an answer means: how far the event has come when the caller is told.
@@ -109,6 +172,7 @@ impl Reply {
             head: ReplyHead { status, headers },
             data,
             verdict: Verdict::Ok,
+            later: None,
             receipt: None,
             upgrade: None,
             endpoint: None,

@@ -170,6 +170,24 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
                 schemas.told::<Vec<views::ListedView>>("They."),
             )
         },
+        Operation {
+            parameters: vec![parameter(
+                "path",
+                "upstream",
+                "The name of an upstream of kind grpc.",
+                json!({ "type": "string", "minLength": 1 }),
+            )],
+            problems: &[404, 503],
+            ..get(
+                "/api/v1/upstreams/{upstream}/openapi.json",
+                "upstream_openapi",
+                "An OpenAPI 3.1 document of the services of an upstream of kind grpc, by their HTTP rules.",
+                json!({
+                    "description": "It.",
+                    "content": with_media(JSON, json!({ "type": "object" })),
+                }),
+            )
+        },
         get(
             "/api/v1/functions",
             "functions",

@@ -1,12 +1,13 @@
 //! `gusset check`: is a configuration right? And with --live: do its upstreams answer?
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use ingress::{
     Table,
     config::{self, Loaded, Offer, Problem},
 };
 use invokers::Tools;
+use schemas::Reveal;
 use serde_json::json;
 
 use crate::{
@@ -73,16 +74,15 @@ fn open(table: &Table) -> Vec<Open<'_>> {
 /// Checks, and says what was found.
 pub(crate) fn run(args: &Args) -> Done {
     let read = files::read(&args.config)?;
-    let (loaded, problems) = match config::parse(&read.files, &Offer::default()) {
+    let secrets: Arc<dyn Reveal> = Arc::new(Secrets::new(&read.folder));
+    let offer = Offer { files: Some(Arc::clone(&secrets)), ..Offer::default() };
+    let (loaded, problems) = match config::parse(&read.files, &offer) {
         Ok(loaded) => (Some(loaded), Vec::new()),
         Err(problems) => (None, problems),
     };
     let probed = match &loaded {
         Some(loaded) if args.live => {
-            let tools = Tools {
-                secrets: std::sync::Arc::new(Secrets::new(&read.folder)),
-                outbox: Default::default(),
-            };
+            let tools = Tools { secrets, outbox: Default::default() };
             block_on(async {
                 let mut all = probe::all(&loaded.table, &tools).await;
                 all.extend(outbox::probe(&loaded.table, &tools).await);

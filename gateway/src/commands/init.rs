@@ -9,6 +9,7 @@ Examples:
   gusset init nats > gateway.yaml        HTTP in, NATS out
   gusset init amqp > gateway.yaml        HTTP in, RabbitMQ out
   gusset init http > gateway.yaml        HTTP services behind one gateway
+  gusset init grpc > gateway.yaml        JSON in, gRPC out
   gusset init lambda > gateway.yaml      functions of AWS Lambda
   gusset init embedded > gateway.yaml    a durable bus without a broker
   gusset schema > config.schema.json     what the first line of the file points an editor to";
@@ -17,12 +18,13 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// What requests shall reach: http, nats, amqp, lambda or embedded
+    /// What requests shall reach: http, grpc, nats, amqp, lambda or embedded
     kind: String,
 }
 
-const TEMPLATES: [(&str, &str); 5] = [
+const TEMPLATES: [(&str, &str); 6] = [
     ("http", include_str!("../init/http.yaml")),
+    ("grpc", include_str!("../init/grpc.yaml")),
     ("nats", include_str!("../init/nats.yaml")),
     ("amqp", include_str!("../init/amqp.yaml")),
     ("lambda", include_str!("../init/lambda.yaml")),
@@ -38,7 +40,7 @@ fn template(kind: &str) -> Result<&'static str, Stop> {
     if let Some((_, text)) = TEMPLATES.iter().find(|(name, _)| *name == kind) {
         return Ok(text);
     }
-    let known = "write http, nats, amqp, lambda or embedded";
+    let known = "write http, grpc, nats, amqp, lambda or embedded";
     Err(Stop::unusable(match kind {
         _ if KINDS_TO_COME.contains(&kind) => {
             format!("the kind `{kind}` is not built yet; {known}")

@@ -1,6 +1,7 @@
 //! `gusset upstreams`: the places that hold functions.
 
 use admin::views::{self, UpstreamView};
+use invokers::grpc::catalog::Known;
 
 use super::list;
 use crate::cli::{Done, arguments::List};
@@ -23,9 +24,22 @@ pub(crate) struct Args {
 
 /// Lists the upstreams.
 pub(crate) fn run(args: &Args) -> Done {
-    let head = ["upstream", "kind", "at", "answers"];
+    let head = ["upstream", "kind", "at", "answers", "methods"];
     list::list(&args.list, "/api/v1/upstreams", views::upstreams, head, |one: &UpstreamView| {
         let acks: Vec<&str> = one.acks.iter().map(|ack| ack.name()).collect();
-        [one.name.clone(), one.kind.clone(), one.at.clone(), acks.join(", ")]
+        let methods = one.descriptors.as_ref().map_or_else(|| "–".to_owned(), methods);
+        [one.name.clone(), one.kind.clone(), one.at.clone(), acks.join(", "), methods]
     })
+}
+
+/// What is known of a service's methods, in a few words.
+fn methods(known: &Known) -> String {
+    let said = match &known.from {
+        Some(from) => format!("{} by {from}", known.methods),
+        None => "not known yet".to_owned(),
+    };
+    match &known.problem {
+        Some(problem) => format!("{said}; {problem}"),
+        None => said,
+    }
 }

@@ -1,7 +1,7 @@
 //! The configuration: one dialect, read from files into a [`Table`].
 //!
 //! [`parse`] is pure: text in, a checked table or all that is wrong out. It opens no connection
-//! and reads no file, no variable and no clock. The way of a file: `yaml.rs` and `node.rs`
+//! and reads no file but through [`Offer::files`], no variable and no clock. The way of a file: `yaml.rs` and `node.rs`
 //! (a tree with places), `de` and `written.rs` (the types), `build/` (checks, and the table).
 
 mod build;
@@ -19,7 +19,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 pub use build::version;
 pub use not_built::KINDS_TO_COME;
@@ -38,13 +38,24 @@ pub struct File {
 }
 
 /// What the program around the gateway has to offer to a configuration.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Offer {
     /// Who follows the topics of upstreams of kind embedded.
     pub embedded: Arc<invokers::embedded::Bus>,
     /// What the process knows of its upstreams and callers. Who loads one configuration after the
     /// other offers the same one each time, so that an edit does not forget it.
     pub registry: Arc<policy::Registry>,
+    /// What is known of the methods of gRPC upstreams; the same one each time, too.
+    pub catalogs: Arc<invokers::grpc::catalog::Catalogs>,
+    /// Reads the files that a configuration names, where these are to be checked too. None where it
+    /// is loaded to be served: then a file may come later, as an upstream may.
+    pub files: Option<Arc<dyn schemas::Reveal>>,
+}
+
+impl fmt::Debug for Offer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Offer")
+    }
 }
 
 /// A configuration that is ready to serve.

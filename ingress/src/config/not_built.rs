@@ -40,7 +40,6 @@ const WORDS: &[(Place, &[&str])] = &[
 pub const KINDS_TO_COME: &[&str] = &[
     "google-functions",
     "knative",
-    "grpc",
     "openapi",
     "graphql",
     "soap",

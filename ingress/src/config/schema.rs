@@ -143,6 +143,7 @@ impl JsonSchema for Upstream {
     fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
         let kinds = [
             ("http", invokers::http::Written::json_schema(schemas)),
+            ("grpc", invokers::grpc::Written::json_schema(schemas)),
             ("nats", invokers::nats::Written::json_schema(schemas)),
             ("amqp", invokers::amqp::Written::json_schema(schemas)),
             ("embedded", Embedded::json_schema(schemas)),

@@ -198,6 +198,8 @@ pub(super) struct TargetForm {
     pub(super) key: Option<String>,
     /// The topic, beside an `upstream` of kind embedded.
     pub(super) topic: Option<String>,
+    /// The method, `package.Service/Method`, beside an `upstream` of kind grpc. Default: all.
+    pub(super) method: Option<String>,
     /// The function, beside an `upstream` of a function platform.
     pub(super) function: Option<String>,
     /// Its share among the route's targets. Default 1; 0 gets nothing.
@@ -218,6 +220,9 @@ pub(super) struct TargetForm {
     pub(super) timeout: Option<Span>,
     /// As the route's `allow`.
     pub(super) allow: Option<Vec<String>>,
+    /// kind grpc: what fields of the message are set to, by their paths, such as
+    /// `order.kind: "{event.type}"`; it wins over the body and the path.
+    pub(super) fields: Option<BTreeMap<String, String>>,
 }
 
 /// The long form of an address.
@@ -234,6 +239,8 @@ pub(super) struct LongAddress {
     pub(super) key: Option<String>,
     /// The topic, for an upstream of kind embedded.
     pub(super) topic: Option<String>,
+    /// The method, `package.Service/Method`, for an upstream of kind grpc. Default: all.
+    pub(super) method: Option<String>,
     /// The function, for an upstream of a function platform.
     pub(super) function: Option<String>,
 }
@@ -246,6 +253,7 @@ impl LongAddress {
             ("exchange", &self.exchange),
             ("key", &self.key),
             ("topic", &self.topic),
+            ("method", &self.method),
             ("function", &self.function),
         ];
         all.into_iter().filter_map(|(field, text)| Some((field, text.as_deref()?)))

@@ -14,7 +14,7 @@ use std::{
 };
 
 use http::{Method, StatusCode, uri::PathAndQuery};
-use schemas::{Fault, Record};
+use schemas::{Fault, Later, Record, Verdict};
 
 use self::{
     log::Lines,
@@ -114,6 +114,8 @@ pub(crate) struct Trace {
     pub(crate) permit: Option<policy::permits::Permit>,
     /// How the rate limits stand, for the answer's headers.
     pub(crate) limits: Option<Box<crate::rates::Told>>,
+    /// What the end of the answer says of the call, where its head cannot.
+    pub(crate) later: Option<Later>,
     head_seen: bool,
 }
 
@@ -134,6 +136,7 @@ impl Trace {
             head_seen: false,
             permit: None,
             limits: None,
+            later: None,
             record: Record {
                 at_us: recorder.wall_us(arrived),
                 request_id,
@@ -184,6 +187,12 @@ impl Drop for Trace {
         if !self.head_seen {
             self.record.head_after = self.record.took;
             self.record.class = Some(schemas::Class::Cancelled);
+        }
+        if self.record.class.is_none()
+            && let Some(Verdict::Failed { class, .. }) =
+                self.later.as_ref().and_then(Later::verdict)
+        {
+            self.record.class = Some(class);
         }
         let recorder = &self.recorder;
         recorder.metrics.in_flight.sub(1);

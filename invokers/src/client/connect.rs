@@ -17,9 +17,26 @@ use crate::{
     tls::{BadTls, Tls},
 };
 
+/// What is spoken on a connection; with TLS it is agreed upon (RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Http1,
+    Http2,
+}
+
+impl Speaks {
+    fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
+}
+
 /// Makes the connections of one lane.
 #[derive(Debug)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
+    speaks: Speaks,
     tools: Tools,
     timeout: Duration,
     tls: Option<Tls>,
@@ -54,15 +71,22 @@ enum NoConnection {
         #[source]
         cause: io::Error,
     },
+    #[error("{authority} does not agree to HTTP/2 by ALPN")]
+    NoHttp2 { authority: String },
 }
 
 impl Connector {
-    pub(super) fn new(tls: Option<Tls>, timeout: Duration, tools: &Tools) -> Self {
-        Self { tools: tools.clone(), timeout, tls, ready: OnceCell::new() }
+    pub(crate) fn new(speaks: Speaks, tls: Option<Tls>, timeout: Duration, tools: &Tools) -> Self {
+        Self { speaks, tools: tools.clone(), timeout, tls, ready: OnceCell::new() }
+    }
+
+    /// How long connecting may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Connects by the deadline, and within the upstream's own time for it.
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         &self,
         origin: &Origin,
         deadline: std::time::Instant,
@@ -91,15 +115,22 @@ impl Connector {
         let handshake = tls.connect(name.clone(), stream).await;
         let stream = handshake
             .map_err(|cause| NoConnection::Handshake { authority: authority(origin), cause })?;
+        // A server of HTTP/1.1 may agree upon nothing; one of HTTP/2 has to (RFC 9113, section 3.3).
+        if self.speaks == Speaks::Http2
+            && stream.get_ref().1.alpn_protocol() != Some(Speaks::Http2.alpn())
+        {
+            return Err(NoConnection::NoHttp2 { authority: authority(origin) });
+        }
         Ok(Stream::Tls(Box::new(stream)))
     }
 
     /// Reads what TLS needs, off the core's thread: the system's roots are many files.
     async fn set_up(&self) -> Result<Arc<ClientConfig>, BadTls> {
         let (tls, secrets) = (self.tls.clone(), Arc::clone(&self.tools.secrets));
+        let alpn = self.speaks.alpn().to_vec();
         let reading = tokio::task::spawn_blocking(move || {
             let mut config = tls.unwrap_or_default().client_config(secrets.as_ref())?;
-            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            config.alpn_protocols = vec![alpn];
             Ok(Arc::new(config))
         });
         reading.await.map_err(|_| BadTls::Stopped)?
@@ -147,6 +178,7 @@ impl From<NoConnection> for Fault {
             NoConnection::Handshake { .. } => {
                 "no TLS connection to the upstream could be made; its certificate may not be trusted"
             }
+            NoConnection::NoHttp2 { .. } => "the upstream does not speak HTTP/2",
         };
         Self::new(Class::ConnectFailed, detail).because(why)
     }

@@ -12,7 +12,7 @@ use schemas::{Body, Class, Fault};
 
 use super::{
     Origin,
-    connect::Connector,
+    connect::{Connector, Speaks},
     exchange::{self, Head},
     failed,
     pool::Pool,
@@ -32,7 +32,7 @@ pub(crate) async fn fetch(
     bytes_max: usize,
 ) -> Result<Bytes, Fault> {
     let fetched = tokio::time::timeout(within, async {
-        let connector = Connector::new(tls.cloned(), within, tools);
+        let connector = Connector::new(Speaks::Http1, tls.cloned(), within, tools);
         let stream = Box::pin(connector.connect(origin, Instant::now() + within)).await?;
         let pool = Arc::<Pool>::default();
         let connection = Pool::adopt(&pool, stream);

@@ -25,15 +25,20 @@ use std::{
 use discovery::Endpoints;
 use schemas::{Body, BodyError, Class, EndpointId, Fault};
 
-pub(crate) use self::{ahead::put_back, fetch::fetch, origin::server_name_of};
-use self::{
-    connect::Connector,
-    exchange::{Broke, Connection},
-    pool::Pool,
+pub(crate) use self::{
+    ahead::put_back,
+    connect::{Connector, Speaks},
+    fetch::fetch,
+    origin::server_name_of,
+    stream::Stream,
 };
 pub use self::{
     exchange::{Answered, Head},
     origin::Origin,
+};
+use self::{
+    exchange::{Broke, Connection},
+    pool::Pool,
 };
 use crate::{Tools, probe::Probed, tls::Tls};
 
@@ -91,7 +96,7 @@ impl Client {
             |origin: &Arc<Origin>| Place { origin: Arc::clone(origin), pool: Arc::default() };
         Some(Self {
             places: Endpoints::new(origins.iter().map(place).collect())?,
-            connector: Connector::new(tls.cloned(), connect_timeout, tools),
+            connector: Connector::new(Speaks::Http1, tls.cloned(), connect_timeout, tools),
         })
     }
 
@@ -170,6 +175,26 @@ impl Client {
     }
 }
 
+/// What is said where the request's own body failed.
+pub(crate) fn body_failed(error: BodyError) -> Fault {
+    let fault = match &error {
+        BodyError::TooLarge { limit } => Fault::new(
+            Class::TooLarge,
+            format!("the body is larger than {limit} bytes; send a smaller one"),
+        ),
+        BodyError::Idle { millis } => Fault::new(
+            Class::RequestTimeout,
+            format!("no byte of the request's body came for {millis} ms"),
+        ),
+        BodyError::Slow { .. } => Fault::new(Class::RequestTimeout, error.to_string()),
+        BodyError::Broken(cause) if is_malformed(cause.as_ref()) => {
+            Fault::new(Class::BadRequest, "the request's body is malformed")
+        }
+        BodyError::Broken(_) => Fault::new(Class::Cancelled, "the request's body broke off"),
+    };
+    fault.because(error)
+}
+
 /// Says what broke. Whose fault it is decides what the caller is told.
 fn failed(broke: Broke) -> Failed {
     let fault = match broke {
@@ -177,26 +202,7 @@ fn failed(broke: Broke) -> Failed {
             let what = "the upstream closed the connection before it took the request";
             return Failed::Unsent(Fault::new(Class::ConnectFailed, what).because(error));
         }
-        Broke::Body(error) => {
-            let fault = match &error {
-                BodyError::TooLarge { limit } => Fault::new(
-                    Class::TooLarge,
-                    format!("the body is larger than {limit} bytes; send a smaller one"),
-                ),
-                BodyError::Idle { millis } => Fault::new(
-                    Class::RequestTimeout,
-                    format!("no byte of the request's body came for {millis} ms"),
-                ),
-                BodyError::Slow { .. } => Fault::new(Class::RequestTimeout, error.to_string()),
-                BodyError::Broken(cause) if is_malformed(cause.as_ref()) => {
-                    Fault::new(Class::BadRequest, "the request's body is malformed")
-                }
-                BodyError::Broken(_) => {
-                    Fault::new(Class::Cancelled, "the request's body broke off")
-                }
-            };
-            fault.because(error)
-        }
+        Broke::Body(error) => body_failed(error),
         Broke::Malformed(what) => {
             Fault::new(Class::UpstreamProtocol, "the upstream's answer is not valid HTTP")
                 .because(io::Error::new(io::ErrorKind::InvalidData, what))

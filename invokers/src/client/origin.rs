@@ -16,7 +16,7 @@ pub struct Origin {
     pub(super) host: String,
     pub(super) port: u16,
     /// Whom the certificate has to name; only for `https`.
-    pub(super) server_name: Option<ServerName<'static>>,
+    pub(crate) server_name: Option<ServerName<'static>>,
 }
 
 impl Origin {

@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 
 /// A connection to an endpoint.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }

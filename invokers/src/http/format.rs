@@ -43,14 +43,17 @@ pub(crate) fn write(call: &mut Call) -> Result<Written, Fault> {
             data_alone(headers, attributes, *mode);
             cloudevents::write_binary(attributes, headers);
         }
-        (Format::Plain, Context::Event(attributes, mode)) => {
+        (Format::Plain | Format::Message, Context::Event(attributes, mode)) => {
             cloudevents::remove_binary(headers);
             data_alone(headers, attributes, *mode);
         }
-        (Format::Plain, Context::Plain) => cloudevents::remove_binary(headers),
+        (Format::Plain | Format::Message, Context::Plain) => cloudevents::remove_binary(headers),
         (Format::ApiGatewayV2 | Format::ApiGatewayV1 | Format::Alb, _)
         | (Format::Binary | Format::Structured, Context::Plain)
-        | (Format::Binary | Format::Structured | Format::Plain, Context::Opaque(_)) => {
+        | (
+            Format::Binary | Format::Structured | Format::Plain | Format::Message,
+            Context::Opaque(_),
+        ) => {
             return Err(unread());
         }
     }

@@ -25,7 +25,15 @@ pub(crate) fn reply(
         hop::strip_response(&mut headers, switched);
     }
     let head = ReplyHead { status, headers };
-    Ok(Reply { head, data, verdict, receipt: None, upgrade: tunnel, endpoint: Some(id) })
+    Ok(Reply {
+        head,
+        data,
+        verdict,
+        later: None,
+        receipt: None,
+        upgrade: tunnel,
+        endpoint: Some(id),
+    })
 }
 
 /// What a status of an HTTP service says. 429 promises that nothing was done (RFC 6585, section

@@ -6,7 +6,7 @@ use schemas::units::Span;
 
 use crate::{
     Tools,
-    client::{CONNECT_TIMEOUT, Client, Origin, server_name_of},
+    client::{CONNECT_TIMEOUT, Client, Connector, Origin, Speaks, server_name_of},
     tls::Tls,
 };
 
@@ -64,6 +64,11 @@ impl Reach {
             );
             wrong.push((field.to_owned(), what));
         }
+    }
+
+    /// Makes connections on which this is spoken. Opens nothing.
+    pub(crate) fn connector(&self, speaks: Speaks, tools: &Tools) -> Connector {
+        Connector::new(speaks, self.tls.clone(), self.connect_timeout, tools)
     }
 
     /// One core's connections to these endpoints of one place. Opens nothing.

@@ -4,7 +4,7 @@ use std::{cell::Cell, sync::Arc, task::Context};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use schemas::{Body, Identity, units::Percent};
+use schemas::{Body, Identity, Later, units::Percent};
 
 use super::*;
 use crate::{
@@ -121,6 +121,33 @@ async fn an_open_breaker_sends_nothing_and_closes_when_the_function_is_well_agai
     tokio::time::sleep(wait).await;
     for _ in 0..2 {
         attempt(&policy, &guards, call(Method::GET), async |_| Ok(ok())).await.result.unwrap();
+    }
+    assert_eq!(breaker.view(nanos(Instant::now())).state, State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_that_comes_with_the_end_of_a_stream_counts_when_it_comes() {
+    let breaker = breaker();
+    let guards = behind(&breaker);
+    let streams = |later: &Later| Ok(Reply { later: Some(later.clone()), ..ok() });
+    let counted = || breaker.view(nanos(Instant::now())).calls;
+    let all: Vec<Later> = (0..4).map(|_| Later::default()).collect();
+    for (at, later) in all.iter().enumerate() {
+        let send = async |_| streams(later);
+        attempt(&Policy::default(), &guards, call(Method::GET), send).await.result.unwrap();
+        assert_eq!(counted(), at as u64);
+        later.settle(failed().verdict);
+        later.settle(Verdict::Ok);
+        let open = at == 3;
+        assert!(open || counted() == at as u64 + 1);
+    }
+    assert_eq!(breaker.view(nanos(Instant::now())).state, State::Open);
+
+    // Probes are judged by their heads: their streams may last for hours.
+    tokio::time::sleep(6 * SECOND).await;
+    for _ in 0..2 {
+        let send = async |_| streams(&Later::default());
+        attempt(&Policy::default(), &guards, call(Method::GET), send).await.result.unwrap();
     }
     assert_eq!(breaker.view(nanos(Instant::now())).state, State::Closed);
 }

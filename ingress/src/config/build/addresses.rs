@@ -26,6 +26,7 @@ pub(super) fn of_long_form(
         Target::Http(_) => &[][..],
         Target::Nats(_) => &["subject"],
         Target::Amqp(_) => &["exchange", "key"],
+        Target::Grpc(_) => &["method"],
         Target::Embedded(_) => &["topic"],
         Target::Lambda(_) | Target::OpenFaas(_) | Target::Azure(_) => &["function"],
     });
@@ -81,7 +82,7 @@ pub(super) fn check(
             false
         }
         Target::Http(_) => true,
-        Target::Lambda(_) | Target::OpenFaas(_) | Target::Azure(_) => {
+        Target::Grpc(_) | Target::Lambda(_) | Target::OpenFaas(_) | Target::Azure(_) => {
             brings.check(function, spot, report) && name(address, target, spot, report)
         }
         Target::Nats(_) => {

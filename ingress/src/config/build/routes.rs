@@ -248,7 +248,8 @@ fn set_event(
     if written.set_event.is_some()
         && let Some(Action::Forward(targets)) = action
         && targets.iter().all(|target| {
-            !target.takes_events && matches!(target.format, Format::Auto | Format::Plain)
+            !target.takes_events
+                && matches!(target.format, Format::Auto | Format::Plain | Format::Message)
         })
     {
         let message = "no target of this route makes an event of a plain request";

@@ -100,6 +100,7 @@ impl Common<'_, '_> {
         let with_event = Brings { event: event || only_events, ..brings.clone() };
         addresses::check(&address, kind, &with_event, &at, report);
         let allow = self.allow(form, kind, function, spot, report);
+        let fields = fields(form, kind, spot, &brings, report);
         let rewrite = self.rewrite(form, named, spot, &brings, report);
         let preserve_host = self.for_http(
             "preserve_host",
@@ -122,6 +123,7 @@ impl Common<'_, '_> {
             guards: upstream.guards_of(&label, around.registry),
             fixed: address.function.literal().map(Arc::from),
             allow,
+            fields,
             takes_events: only_events,
             address: Arc::new(address),
             label,
@@ -163,6 +165,7 @@ impl Common<'_, '_> {
                     exchange: form.exchange.clone(),
                     key: form.key.clone(),
                     topic: form.topic.clone(),
+                    method: form.method.clone(),
                     function: form.function.clone(),
                 };
                 whole(&long, spot, around, report)
@@ -386,6 +389,34 @@ impl Common<'_, '_> {
         }
         wanted
     }
+}
+
+/// The fields of a message that are set.
+fn fields(
+    form: &TargetForm,
+    kind: &Target,
+    spot: &Spot<'_>,
+    brings: &Brings,
+    report: &mut Report,
+) -> Vec<(String, Template)> {
+    if form.fields.is_some() && !matches!(kind, Target::Grpc(_)) {
+        let message =
+            format!("`fields` is for messages of methods, and kind {} has none", kind.kind());
+        report.error(&spot.key("fields"), message, "leave it out");
+        return Vec::new();
+    }
+    let at = spot.field("fields");
+    let read = |(path, text): (&String, &String)| {
+        if path.split('.').any(str::is_empty) {
+            report.error(
+                &at.key(path),
+                format!("{path:?} is no field"),
+                "write order or order.kind",
+            );
+        }
+        Some((path.clone(), brings.template(text, &at.field(path), report)?))
+    };
+    form.fields.iter().flatten().filter_map(read).collect()
 }
 
 /// A function of a kind, by the front of its name: all that says what it takes.

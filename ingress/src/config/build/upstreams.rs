@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use invokers::{Target, amqp, azure, embedded, http, lambda, nats, openfaas};
+use invokers::{Target, amqp, azure, embedded, grpc, http, lambda, nats, openfaas};
 use policy::GuardsWritten;
-use schemas::Name;
+use schemas::{Name, Reveal};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -25,8 +25,8 @@ use crate::{
 pub(super) type Upstreams<'a> = Named<'a, Arc<Upstream>>;
 
 /// The kinds that are built.
-const KINDS: [&str; 7] =
-    ["http", "nats", "amqp", "embedded", "lambda", "openfaas", "azure-functions"];
+const KINDS: [&str; 8] =
+    ["http", "grpc", "nats", "amqp", "embedded", "lambda", "openfaas", "azure-functions"];
 
 /// Reads and checks every upstream.
 pub(super) fn read<'a>(
@@ -81,6 +81,14 @@ fn upstream(
         "http" => {
             let (target, written) = checked(name, spot, report, http::Target::build)?;
             (Target::Http(Arc::new(target)), written)
+        }
+        "grpc" => {
+            let build = |name: &Name, written| grpc::Target::build(name, written, &offer.catalogs);
+            let (target, written) = checked(name, spot, report, build)?;
+            if let Some(files) = &offer.files {
+                descriptors(&target, files, spot, report);
+            }
+            (Target::Grpc(Arc::new(target)), written)
         }
         "nats" => {
             not_built::refuse(spot, not_built::Place::Nats, report);
@@ -166,6 +174,23 @@ fn checked<W: DeserializeOwned + Serialize, T>(
             }
             None
         }
+    }
+}
+
+/// Checks the files that a service is described by: what is broken or contradicts itself is refused,
+/// and a rule that is not served is told, for the service may be somebody else's.
+fn descriptors(
+    target: &grpc::Target,
+    files: &Arc<dyn Reveal>,
+    spot: &Spot<'_>,
+    report: &mut Report,
+) {
+    if let Err((field, problem)) = target.read_descriptors(files) {
+        report.error(&spot.below(field), problem, "");
+        return;
+    }
+    for refused in target.catalog().known().refused {
+        report.warn(&spot.field("descriptors"), refused, "no request finds the method by it");
     }
 }
 
