@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::{
     amqp,
     support::{
-        Gateway, Peer, azure, eventually, faas, files,
+        Gateway, Peer, azure, eventually, faas, files, grpc,
         lambda::{Key, Lambda, Outcome},
         nats::Server,
         rabbit, read, shell, yaml,
@@ -118,7 +118,19 @@ fn run(path: &Path) {
     if name == "amqp-request-reply.yaml" {
         amqp::answer_once("quotes");
     }
-    let gateway = Gateway::run_with(&on_free_ports(&text, &peers), |folder| {
+    let mut ledger = None;
+    if name == "grpc.yaml" {
+        ledger = grpc::Server::start();
+        // It cannot be had, which was said.
+        if ledger.is_none() {
+            return;
+        }
+    }
+    let mut text = on_free_ports(&text, &peers);
+    if let Some(ledger) = &ledger {
+        text = text.replace("http://127.0.0.1:50051", &ledger.url());
+    }
+    let gateway = Gateway::run_with(&text, |folder| {
         let secrets =
             [("secret", rabbit::PASSWORD), ("faas", faas::PASSWORD), ("azure", azure::HOST_KEY)];
         for (file, secret) in secrets {

@@ -24,6 +24,7 @@ mod dev;
 mod docs;
 mod edge;
 mod examples;
+mod grpc;
 mod lambda;
 mod layers;
 mod mirror;

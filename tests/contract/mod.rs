@@ -63,6 +63,10 @@ const LAMBDA: (&str, &str, &str, &str) = (
     "http",
 );
 
+/// A gRPC service, which is asked for its methods while the gateway runs; what it keeps of the rest is
+/// in tests/grpc/, for its peers speak HTTP/2.
+const GRPC: (&str, &str, &str, &str) = ("grpc", "{ kind: grpc, url: URL }", "up/a.B/C", "http");
+
 fn gateway(upstream: &str, address: &str, url: &str, more: &str) -> Gateway {
     let upstream = upstream.replace("URL", url);
     let text = format!(
@@ -154,7 +158,7 @@ fn a_functions_own_error_stays_its_answer() {
 
 #[test]
 fn where_nobody_listens_nothing_has_run() {
-    for (name, upstream, address, scheme) in ALL.into_iter().chain([LAMBDA]) {
+    for (name, upstream, address, scheme) in ALL.into_iter().chain([LAMBDA, GRPC]) {
         let url = format!("{scheme}://127.0.0.1:{}", free_port());
         let gateway = gateway(upstream, address, &url, "");
         let answer = gateway.post("/", &[], "x");

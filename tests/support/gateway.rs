@@ -280,6 +280,13 @@ impl Gateway {
         })
     }
 
+    /// Bytes of memory that it has in use.
+    pub(crate) fn memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches("kB").trim().parse::<usize>().unwrap() << 10
+    }
+
     /// Asks it to end, as a service manager does.
     pub(crate) fn terminate(&self) {
         shell::signal("TERM", self.child.id());

@@ -1,0 +1,43 @@
+use serde_json::{Value, json};
+
+use super::both;
+use crate::support::{Gateway, eventually, grpc::Server};
+
+fn known(gateway: &Gateway) -> Value {
+    let upstreams = gateway.ask_admin("/api/v1/upstreams").json();
+    let all = upstreams.as_array().unwrap();
+    all.iter().find(|one| one["name"] == "ledger").unwrap()["descriptors"].clone()
+}
+
+#[test]
+fn a_method_that_is_deployed_later_appears_and_what_was_good_last_is_kept_meanwhile() {
+    let Some((server, gateway)) = both() else { return };
+    assert_eq!(known(&gateway)["services"], 2, "{}", known(&gateway));
+    gateway.get("/v1/audits/7").problem(404, "no_method");
+
+    // The server ends. Whoever asks for what nobody knows makes the gateway look, and that fails.
+    let url = server.url();
+    drop(server);
+    eventually("a look has failed", || {
+        gateway.get("/v1/audits/7").problem(404, "no_method");
+        known(&gateway)["problem"].as_str().map(str::to_owned)
+    });
+    assert_eq!(known(&gateway)["services"], 2);
+    let ready = gateway.ask_admin("/readyz").json();
+    let ledger = ready["descriptors"].as_array().unwrap().iter();
+    let ledger = ledger.clone().find(|one| one["upstream"] == "ledger").unwrap();
+    assert_eq!(ledger, &json!({ "upstream": "ledger", "known": true, "fresh": false }));
+    // Its methods are known still: what is told is that it cannot be reached.
+    gateway.post("/move/a", &[], "{}").problem(502, "connect_failed");
+
+    let server = Server::next_version(&url);
+    let answer = eventually("the method is known", || {
+        let answer = gateway.get("/v1/audits/7");
+        (answer.status == 200).then_some(answer)
+    });
+    assert_eq!(answer.json(), json!({ "id": "7" }));
+    assert_eq!(known(&gateway)["services"], 3);
+    assert_eq!(known(&gateway)["from"], "reflection v1");
+    assert_eq!(known(&gateway).get("problem"), None);
+    drop(server);
+}
