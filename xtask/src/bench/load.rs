@@ -24,6 +24,8 @@ pub(crate) enum Case {
     Routed { last: usize },
     /// 1 KiB of JSON to this path, where a broker takes it.
     Publish(&'static str),
+    /// A short message in JSON to this path.
+    Message(&'static str),
 }
 
 /// One round of one peer.
@@ -46,7 +48,7 @@ impl Case {
             "get_small" => Ok(Self::GetSmall),
             "post_1k" => Ok(Self::Post1k),
             _ => bail!(
-                "no case {name:?}; there are get_small, post_1k, armed, routes_10000, reload, lambda, nats, amqp and stored"
+                "no case {name:?}; there are get_small, post_1k, armed, routes_10000, reload, grpc, lambda, nats, amqp and stored"
             ),
         }
     }
@@ -58,6 +60,7 @@ impl Case {
             Self::Post1k => "POST of 1 KiB, small answer",
             Self::Routed { .. } => "GET through many routes",
             Self::Publish(_) => "POST of 1 KiB to a broker",
+            Self::Message(_) => "POST of a short message",
         }
     }
 
@@ -65,7 +68,7 @@ impl Case {
         match self {
             Self::GetSmall | Self::Post1k => "/".to_owned(),
             Self::Routed { last } => format!("/area-{last}/things/7"),
-            Self::Publish(path) => path.to_owned(),
+            Self::Publish(path) | Self::Message(path) => path.to_owned(),
         }
     }
 
@@ -99,6 +102,8 @@ fn wrk(peer: &Peer, case: Case, secs: u64) -> Result<Load> {
     command.args(["-c", "1", "wrk", "-t", "1", "-c", CONNECTIONS, "-d", &format!("{secs}s")]);
     if case.posts() {
         command.arg("-s").arg(script()?);
+    } else if matches!(case, Case::Message(_)) {
+        command.arg("-s").arg(message()?);
     }
     command.arg(format!("http://127.0.0.1:{}{}", peer.port, case.path()));
     let began = Instant::now();
@@ -120,6 +125,16 @@ pub(super) fn script() -> Result<std::path::PathBuf> {
     let text = "wrk.method = 'POST'\n\
                 wrk.headers['Content-Type'] = 'application/json'\n\
                 wrk.body = '{\"data\":\"' .. string.rep('x', 1013) .. '\"}'\n";
+    fs::write(&path, text).context("cannot write the script of wrk")?;
+    Ok(path)
+}
+
+/// The same for a short message.
+fn message() -> Result<std::path::PathBuf> {
+    let path = process::cache("bench")?.join("message.lua");
+    let text = "wrk.method = 'POST'\n\
+                wrk.headers['Content-Type'] = 'application/json'\n\
+                wrk.body = '{\"id\":\"0123456789\",\"name\":\"a name\",\"count\":\"42\"}'\n";
     fs::write(&path, text).context("cannot write the script of wrk")?;
     Ok(path)
 }

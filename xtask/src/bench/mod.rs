@@ -7,6 +7,7 @@
 
 mod amqp;
 mod cpu;
+mod grpc;
 mod load;
 mod nats;
 mod peers;
@@ -53,6 +54,7 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
                 "armed",
                 "routes_10000",
                 "reload",
+                "grpc",
                 "lambda",
                 "nats",
                 "amqp",
@@ -86,6 +88,7 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
             "armed" => armed(&lab, &plan)?,
             "routes_10000" => routes(&lab, &plan)?,
             "reload" => reload()?,
+            "grpc" => grpc::run(&lab, plan.secs, plan.rounds)?,
             "lambda" => lambda(&lab, &plan)?,
             "nats" => nats::run(&lab, plan.secs, plan.rounds)?,
             "stored" => stored::run(&lab, plan.secs, plan.rounds)?,
