@@ -15,6 +15,7 @@ use crate::{
     amqp,
     support::{
         Gateway, Peer, azure, eventually, faas, files, grpc,
+        knative::Cluster,
         lambda::{Key, Lambda, Outcome},
         nats::Server,
         rabbit, read, shell, yaml,
@@ -53,6 +54,7 @@ struct Peers {
     canary: Peer,
     faas: Peer,
     azure: azure::Host,
+    knative: Cluster,
     lambda: Lambda,
     nats: Server,
 }
@@ -61,18 +63,20 @@ impl Peers {
     fn start() -> Self {
         let (web, canary) = (Peer::echo(), Peer::echo());
         let (faas, azure, nats) = (faas::start(), azure::Host::start(), Server::start());
-        Self { web, canary, faas, azure, lambda: functions(), nats }
+        let knative = Cluster::start();
+        Self { web, canary, faas, azure, knative, lambda: functions(), nats }
     }
 }
 
 /// Puts the ports of running peers in place of those that the file names.
 fn on_free_ports(text: &str, peers: &Peers) -> String {
-    let Peers { web, canary, faas, azure, lambda, nats } = peers;
+    let Peers { web, canary, faas, azure, knative, lambda, nats } = peers;
     text.replace("listen: 127.0.0.1:8080", "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0")
         .replace("http://127.0.0.1:9000", &web.url())
         .replace("http://127.0.0.1:9001", &canary.url())
         .replace("http://127.0.0.1:8082", &faas.url())
         .replace("http://127.0.0.1:7071", &azure.peer.url())
+        .replace("http://127.0.0.1:8083", &knative.peer.url())
         .replace("http://127.0.0.1:9002", &lambda.url())
         .replace("{ env: AWS_ACCESS_KEY_ID }", "{ file: access }")
         .replace("{ env: AWS_SECRET_ACCESS_KEY }", "{ file: access-secret }")

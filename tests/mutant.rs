@@ -81,6 +81,7 @@ impl Deliver for Post {
                 reason: "the service did not take it".into(),
                 retry_after: None,
                 for_good: false,
+                words: Vec::new(),
             })
         })
     }

@@ -68,7 +68,8 @@ pub(crate) async fn follow(
         | Target::Grpc(_)
         | Target::Lambda(_)
         | Target::OpenFaas(_)
-        | Target::Azure(_) => Err(Fault::new(
+        | Target::Azure(_)
+        | Target::Knative(_) => Err(Fault::new(
             Class::BadRequest,
             format!(
                 "`{}` is of kind {}, which has no topics to listen to",

@@ -172,6 +172,9 @@ impl Delivering {
         let counts = self.courier.counts().into_iter().map(|((target, outcome), count)| {
             (format!("{},{}", label("target", &target), label("outcome", outcome)), count)
         });
+        let replies = self.courier.replies().into_iter().map(|((target, outcome), count)| {
+            (format!("{},{}", label("target", &target), label("outcome", outcome)), count)
+        });
         let gauge = |name, help, series| Metric(name, "gauge", help, series);
         metrics::print([
             Metric(
@@ -179,6 +182,12 @@ impl Delivering {
                 "counter",
                 "Tries to deliver stored events.",
                 counts.collect(),
+            ),
+            Metric(
+                "gusset_replies_total",
+                "counter",
+                "Replies to stored events that are events themselves.",
+                replies.collect(),
             ),
             gauge(
                 "gusset_outbox_ready",

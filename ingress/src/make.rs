@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Instant};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Uri, header, request::Parts, uri::PathAndQuery,
+};
 use http1::hop;
 use percent_encoding::percent_decode_str;
 use schemas::{
@@ -31,6 +33,19 @@ pub(crate) struct Asked<'a> {
     pub(crate) glance: Glance,
     /// Where it comes from; `origin.client` is who asks, for limits by address.
     pub(crate) origin: Origin<'a>,
+}
+
+impl<'a> Asked<'a> {
+    /// A request that nobody has sent: an event of the gateway's own that is given to a route.
+    pub(crate) fn of_ours(
+        request: Request<()>,
+        request_id: &'a HeaderValue,
+        origin: Origin<'a>,
+    ) -> Self {
+        let (parts, ()) = request.into_parts();
+        let glance = Glance::of(&parts.headers);
+        Self { parts, request_id, arrived: Instant::now(), glance, origin }
+    }
 }
 
 impl Asked<'_> {
@@ -225,6 +240,7 @@ pub(crate) fn call(
             headers.remove(header::CONTENT_LENGTH);
         }
         headers.insert(REQUEST_ID, asked.request_id.clone());
+        target.upstream.target.remove_reserved(&mut headers);
     }
     if let Some(changes) = request {
         if asked.glance.told.underscore {

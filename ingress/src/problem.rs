@@ -115,6 +115,9 @@ pub fn title(class: Class) -> &'static str {
 /// would fail in the same way.
 #[must_use]
 pub fn retry(fault: &Fault) -> &'static str {
+    if fault.for_good {
+        return "no";
+    }
     match (fault.class, fault.ran) {
         (_, Ran::Maybe) => "same-id-only",
         (

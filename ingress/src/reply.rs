@@ -1,7 +1,7 @@
 //! The way back: a function's reply in the form that the route wants (`reply_format`).
 
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use schemas::{
     Attributes, Body, Class, Fault, Format, Reply,
     cloudevents::{self, Arrival, STRUCTURED_JSON},
@@ -24,19 +24,8 @@ pub(crate) async fn form(reply: Reply, wanted: Format, route: &Route) -> Result<
         return Ok(reply);
     }
     let Reply { mut head, data, verdict, later, receipt, upgrade, endpoint } = reply;
-    let bytes = data
-        .collect(route.policy.event_bytes_max)
-        .await
-        .map_err(|error| broken("the reply's event is too large or broke off").because(error))?;
-    let refuse =
-        |bad: cloudevents::Malformed| broken("the reply is no valid event").because(Why(bad.what));
-    let (attributes, bytes) = if arrival == Arrival::Structured {
-        let event = cloudevents::read_structured(&bytes).map_err(refuse)?;
-        let attributes = event.attributes().cloned().unwrap_or_default();
-        (attributes, event.data.whole().unwrap_or_default())
-    } else {
-        (cloudevents::read_binary(&head.headers).map_err(refuse)?, bytes)
-    };
+    let limit = route.policy.event_bytes_max;
+    let (attributes, bytes) = event(&head.headers, data, &arrival, limit).await?;
     cloudevents::remove_binary(&mut head.headers);
     head.headers.remove(header::CONTENT_LENGTH);
     head.headers.remove(header::CONTENT_TYPE);
@@ -44,12 +33,31 @@ pub(crate) async fn form(reply: Reply, wanted: Format, route: &Route) -> Result<
     Ok(Reply { head, data: Body::from(data), verdict, later, receipt, upgrade, endpoint })
 }
 
-fn write(
-    attributes: &Attributes,
-    data: Bytes,
-    wanted: Format,
-    headers: &mut http::HeaderMap,
-) -> Bytes {
+/// Reads the event that a reply is.
+///
+/// # Errors
+/// If it is none, or larger than the limit.
+pub(crate) async fn event(
+    headers: &HeaderMap,
+    data: Body,
+    arrival: &Arrival,
+    limit: usize,
+) -> Result<(Attributes, Bytes), Fault> {
+    let bytes = data
+        .collect(limit)
+        .await
+        .map_err(|error| broken("the reply's event is too large or broke off").because(error))?;
+    let refuse =
+        |bad: cloudevents::Malformed| broken("the reply is no valid event").because(Why(bad.what));
+    if *arrival != Arrival::Structured {
+        return Ok((cloudevents::read_binary(headers).map_err(refuse)?, bytes));
+    }
+    let event = cloudevents::read_structured(&bytes).map_err(refuse)?;
+    let attributes = event.attributes().cloned().unwrap_or_default();
+    Ok((attributes, event.data.whole().unwrap_or_default()))
+}
+
+fn write(attributes: &Attributes, data: Bytes, wanted: Format, headers: &mut HeaderMap) -> Bytes {
     match wanted {
         Format::Structured => {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(STRUCTURED_JSON));

@@ -184,7 +184,7 @@ pub struct Route {
 }
 
 /// How a route's events are kept and delivered (`ack: stored`).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Stored {
     /// Whether every target gets the event (`to_all`), and not one by weight.
     pub all: bool,

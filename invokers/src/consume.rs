@@ -72,7 +72,8 @@ pub async fn consume(target: &Target, tools: &Tools, wanted: &Wanted) -> Result<
         | Target::Embedded(_)
         | Target::Lambda(_)
         | Target::OpenFaas(_)
-        | Target::Azure(_) => Err(Fault::new(
+        | Target::Azure(_)
+        | Target::Knative(_) => Err(Fault::new(
             schemas::Class::Internal,
             "this kind of upstream has nothing that could be consumed here",
         )),

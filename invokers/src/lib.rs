@@ -12,6 +12,7 @@ pub mod consume;
 pub mod embedded;
 pub mod grpc;
 pub mod http;
+pub mod knative;
 pub mod lambda;
 mod late;
 mod link;
@@ -26,8 +27,9 @@ mod urls;
 
 use std::{fmt, rc::Rc, sync::Arc};
 
+use ::http::HeaderMap;
 use outbox::Outbox;
-use schemas::{Ack, Format, Grammar, Invoker, Reveal, Template};
+use schemas::{Ack, Format, Grammar, Invoker, Reveal, Template, Value};
 
 pub use self::{late::late_replies, urls::Urls};
 
@@ -50,6 +52,8 @@ pub enum Target {
     Azure(Arc<azure::Target>),
     /// The functions of AWS Lambda in one region.
     Lambda(Arc<lambda::Target>),
+    /// The services, brokers and channels of a Knative.
+    Knative(Arc<knative::Target>),
 }
 
 /// What a lane may use of the program around it.
@@ -80,6 +84,7 @@ impl Target {
             Self::OpenFaas(_) => "openfaas",
             Self::Azure(_) => "azure-functions",
             Self::Lambda(_) => "lambda",
+            Self::Knative(_) => "knative",
         }
     }
 
@@ -91,7 +96,11 @@ impl Target {
             Self::Nats(_) => Grammar::Subject,
             Self::Amqp(_) => Grammar::RoutingKey,
             Self::Embedded(_) => Grammar::Topic,
-            Self::Grpc(_) | Self::Lambda(_) | Self::OpenFaas(_) | Self::Azure(_) => {
+            Self::Grpc(_)
+            | Self::Lambda(_)
+            | Self::OpenFaas(_)
+            | Self::Azure(_)
+            | Self::Knative(_) => {
                 Grammar::Function
             }
         }
@@ -108,6 +117,7 @@ impl Target {
             Self::Lambda(_) => lambda::Target::names(function),
             Self::OpenFaas(_) => openfaas::Target::names(function),
             Self::Azure(_) => azure::Target::names(function),
+            Self::Knative(target) => target.names(function),
             // The loader knows their grammars.
             Self::Http(_) | Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => Ok(()),
         }
@@ -116,8 +126,9 @@ impl Target {
     /// Whether a function, by the text in front of its first placeholder, gets events and nothing
     /// else.
     #[must_use]
-    pub fn takes_events(&self, _function: &str) -> bool {
+    pub fn takes_events(&self, function: &str) -> bool {
         match self {
+            Self::Knative(_) => knative::takes_events(function),
             Self::Http(_)
             | Self::Grpc(_)
             | Self::Lambda(_)
@@ -133,6 +144,9 @@ impl Target {
     /// What it takes, and what to write instead.
     pub fn takes(&self, function: &str, format: Format) -> Result<(), [&'static str; 2]> {
         match format {
+            Format::Auto | Format::Plain if self.is_sink(function) => {
+                Err(["takes CloudEvents only here", "write binary or structured"])
+            }
             Format::Auto if self.takes_events(function) => {
                 Err(["takes events only", "write binary, structured or plain"])
             }
@@ -143,6 +157,34 @@ impl Target {
                 Err(["puts no event into headers", "write message, plain or structured"])
             }
             format => self.replies(format),
+        }
+    }
+
+    /// Whether a function takes CloudEvents whole, and nothing without their attributes.
+    fn is_sink(&self, function: &str) -> bool {
+        matches!(self, Self::Knative(_)) && knative::takes_events(function)
+    }
+
+    /// Takes out of a caller's fields what only the platform's own parts say to each other.
+    pub fn remove_reserved(&self, headers: &mut HeaderMap) {
+        if matches!(self, Self::Knative(_)) {
+            knative::remove_reserved(headers);
+        }
+    }
+
+    /// Whether a function replies to an event with another that is to be routed again, if nobody
+    /// waits for it.
+    #[must_use]
+    pub fn replies_with_events(&self) -> bool {
+        matches!(self, Self::Knative(_))
+    }
+
+    /// What a dead letter says of its end in the platform's own words: extension attributes.
+    #[must_use]
+    pub fn words(&self, function: &str, ended: &knative::Ended<'_>) -> Vec<(&'static str, Value)> {
+        match self {
+            Self::Knative(target) => target.words(function, ended),
+            _ => Vec::new(),
         }
     }
 
@@ -165,8 +207,10 @@ impl Target {
 
     /// The levels of acknowledgement that a function can give; the first is its default.
     #[must_use]
-    pub fn acks(&self, _function: &str) -> &'static [Ack] {
+    pub fn acks(&self, function: &str) -> &'static [Ack] {
         match self {
+            Self::Knative(_) if self.is_sink(function) => &[Ack::Published, Ack::Replied],
+            Self::Knative(_) => &[Ack::Replied],
             Self::Http(_) | Self::Grpc(_) | Self::Azure(_) => &[Ack::Replied],
             Self::Nats(target) if target.jetstream() => &[Ack::Published],
             Self::Nats(_) | Self::Amqp(_) => &[Ack::Published, Ack::Replied],
@@ -192,7 +236,7 @@ impl Target {
         match self {
             Self::Grpc(_) => true,
             Self::Http(_) | Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => false,
-            Self::Lambda(_) | Self::OpenFaas(_) | Self::Azure(_) => true,
+            Self::Lambda(_) | Self::OpenFaas(_) | Self::Azure(_) | Self::Knative(_) => true,
         }
     }
 
@@ -239,6 +283,7 @@ impl Target {
             Self::OpenFaas(target) => Rc::new(openfaas::Lane::new(Arc::clone(target), tools)),
             Self::Azure(target) => Rc::new(azure::Lane::new(Arc::clone(target), tools)),
             Self::Lambda(target) => Rc::new(lambda::Lane::new(target, tools)),
+            Self::Knative(target) => Rc::new(knative::Lane::new(Arc::clone(target), tools)),
         }
     }
 }

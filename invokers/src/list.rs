@@ -31,6 +31,11 @@ pub async fn list(target: &Target, tools: &Tools) -> Result<Vec<Listed>, Fault> 
         Target::Lambda(target) => lambda::list(target, tools, deadline).await?,
         Target::OpenFaas(target) => openfaas::list(target, tools, deadline).await?,
         Target::Azure(target) => azure::list(target, tools, deadline).await?,
+        Target::Knative(_) => {
+            let what = "the services of a Knative are objects of Kubernetes, whose API is not asked \
+                        yet; `kubectl get ksvc` lists them";
+            return Err(Fault::new(Class::BadRequest, what));
+        }
         Target::Http(_) | Target::Nats(_) | Target::Amqp(_) | Target::Embedded(_) => {
             let what = format!("kind {} has no list of functions to be asked for", target.kind());
             return Err(Fault::new(Class::BadRequest, what));

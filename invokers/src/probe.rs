@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use schemas::Fault;
 
-use crate::{Target, Tools, amqp, azure, grpc, http, lambda, link::Broker, nats, openfaas};
+use crate::{
+    Target, Tools, amqp, azure, grpc, http, knative, lambda, link::Broker, nats, openfaas,
+};
 
 /// What came of connecting to one place of an upstream.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ pub async fn probe(target: &Target, tools: &Tools) -> Vec<Probed> {
         Target::OpenFaas(target) => openfaas::probe(target, tools).await,
         Target::Azure(target) => azure::probe(target, tools).await,
         Target::Lambda(target) => lambda::probe(target, tools, &BTreeSet::new()).await,
+        Target::Knative(target) => knative::probe(target, tools).await,
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::StatusCode;
-use schemas::{Class, Fault, Ran, Reply, Verdict};
+use schemas::{Class, Fault, Ran, Reply, Value, Verdict};
 
 use crate::{Attempt, Millis, Then};
 
@@ -73,6 +73,9 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// The target has refused this event, and would again.
     pub for_good: bool,
+    /// What the copy of a dead letter says of it, in the words of the target's platform: extension
+    /// attributes.
+    pub words: Vec<(&'static str, Value)>,
 }
 
 /// The longest time that a target may put an event off by Retry-After.
@@ -209,7 +212,8 @@ impl Failure {
                 ran: fault.ran,
                 reason: fault.detail.clone(),
                 retry_after: fault.retry_after,
-                for_good: is_for_good(fault.class),
+                for_good: fault.for_good || is_for_good(fault.class),
+                words: Vec::new(),
             }),
             Ok(reply) => match reply.verdict {
                 Verdict::Failed { class, ran, retry_after_ms } => Some(Self {
@@ -219,6 +223,7 @@ impl Failure {
                     reason: answered(reply.head.status),
                     retry_after: retry_after_ms.map(|wait| Duration::from_millis(u64::from(wait))),
                     for_good: is_for_good(class),
+                    words: Vec::new(),
                 }),
                 Verdict::Ok if reply.receipt.is_some() || reply.head.status.is_success() => None,
                 Verdict::Ok => Some(Self {
@@ -228,6 +233,7 @@ impl Failure {
                     reason: answered(reply.head.status),
                     retry_after: None,
                     for_good: !matches!(reply.head.status.as_u16(), 404 | 408 | 409 | 425),
+                    words: Vec::new(),
                 }),
             },
         }

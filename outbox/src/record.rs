@@ -275,8 +275,16 @@ impl Record {
 
     /// The copy of this record, which was given up, for somebody else. It says where it was to go
     /// and why it did not get there: an event in extension attributes, a plain request in headers.
+    /// An event has those of the target's platform beside them.
     #[must_use]
-    pub fn letter_to(&self, to: &Elsewhere, why: &str, class: &str, attempts: u32) -> Self {
+    pub fn letter_to(
+        &self,
+        to: &Elsewhere,
+        why: &str,
+        class: &str,
+        attempts: u32,
+        words: &[(&'static str, Value)],
+    ) -> Self {
         let mut copy = self.clone();
         let head = &mut copy.head;
         for (name, value) in [
@@ -287,6 +295,9 @@ impl Record {
             ("attempts", attempts.to_string()),
         ] {
             head.say(name, value);
+        }
+        for (name, value) in words {
+            head.set_extension(name, value);
         }
         head.target.clone_from(&to.target);
         head.function.clone_from(&to.function);
@@ -374,19 +385,25 @@ impl RecordHead {
     /// Says something to the target: of an event in the extension `gusset<name>`, of a plain request
     /// in the header `gusset-<name>`.
     fn say(&mut self, name: &str, value: String) {
-        let header = match &mut self.event {
-            Some(event) => {
-                event.say(&format!("gusset{name}"), Said::String(value.clone()));
-                // An event that goes on as it came has its attributes in headers.
-                if !self.headers.iter().any(|(name, _)| name == "ce-id") {
-                    return;
-                }
-                format!("ce-gusset{name}")
-            }
-            None => format!("gusset-{name}"),
-        };
+        if self.event.is_some() {
+            return self.set_extension(&format!("gusset{name}"), &Value::String(value));
+        }
+        self.set_header(format!("gusset-{name}"), &value);
+    }
+
+    /// Sets an extension attribute of the event. A plain request has none.
+    fn set_extension(&mut self, name: &str, value: &Value) {
+        let Some(event) = &mut self.event else { return };
+        event.say(name, Said::of(value));
+        // An event that goes on as it came has its attributes in headers.
+        if self.headers.iter().any(|(name, _)| name == "ce-id") {
+            self.set_header(format!("ce-{name}"), &value.text());
+        }
+    }
+
+    fn set_header(&mut self, header: String, value: &str) {
         self.headers.retain(|(known, _)| *known != header);
-        let value = cloudevents::encode_value(&value).into_owned();
+        let value = cloudevents::encode_value(value).into_owned();
         self.headers.push((header, Text::Text(value)));
     }
 
@@ -399,11 +416,6 @@ impl RecordHead {
 
 impl Told {
     fn of(event: &Attributes) -> Self {
-        let said = |value: &Value| match value {
-            Value::String(text) => Said::String(text.clone()),
-            Value::Integer(number) => Said::Integer(*number),
-            Value::Boolean(is) => Said::Boolean(*is),
-        };
         let extensions = event.extensions.iter();
         Self {
             id: event.id.clone(),
@@ -413,7 +425,7 @@ impl Told {
             time: event.time.clone(),
             datacontenttype: event.datacontenttype.clone(),
             dataschema: event.dataschema.clone(),
-            extensions: extensions.map(|(name, value)| (name.clone(), said(value))).collect(),
+            extensions: extensions.map(|(name, value)| (name.clone(), Said::of(value))).collect(),
         }
     }
 
@@ -443,6 +455,16 @@ impl Told {
             datacontenttype: self.datacontenttype.clone(),
             dataschema: self.dataschema.clone(),
             extensions: extensions.map(|(name, said)| (name.clone(), value(said))).collect(),
+        }
+    }
+}
+
+impl Said {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::String(text) => Self::String(text.clone()),
+            Value::Integer(number) => Self::Integer(*number),
+            Value::Boolean(is) => Self::Boolean(*is),
         }
     }
 }
@@ -606,6 +628,28 @@ mod tests {
         let bytes = stored(&old).encode();
         assert!(!String::from_utf8_lossy(&bytes).contains("parameters"));
         assert!(Record::decode(&bytes).unwrap().head.parameters.is_empty());
+    }
+
+    #[test]
+    fn a_letter_says_what_came_of_it_in_the_words_of_its_platform_too() {
+        let mut record = stored(&call());
+        let to = Elsewhere {
+            target: "bus/dead".to_owned(),
+            function: "dead".to_owned(),
+            ack: Ack::Published,
+            format: Format::Binary,
+        };
+        let words = [("knativeerrorcode", Value::Integer(422))];
+        let letter = record.letter_to(&to, "refused", "unprocessable", 1, &words);
+        let event = letter.head.event().unwrap().attributes();
+        assert_eq!(event.extension("knativeerrorcode"), Some(&Value::Integer(422)));
+        assert_eq!(event.extension("gussetclass"), Some(&Value::String("unprocessable".into())));
+        // A plain request has headers of the gateway's own, and no attributes.
+        record.head.event = None;
+        let letter = record.letter_to(&to, "refused", "unprocessable", 1, &words);
+        let names: Vec<_> = letter.head.headers.iter().map(|(name, _)| name.as_str()).collect();
+        assert!(names.contains(&"gusset-class"), "{names:?}");
+        assert!(!names.iter().any(|name| name.contains("knative")), "{names:?}");
     }
 
     #[test]

@@ -153,7 +153,8 @@ async fn end(
                 .as_ref()
                 .map_or("timeout", |failure| failure.code.unwrap_or(failure.class.name()));
             let attempts = claim.attempts + u32::from(attempt.is_some());
-            let copy = claim.record.letter_to(to, why, class, attempts);
+            let words = failure.as_ref().map_or(&[][..], |failure| &failure.words);
+            let copy = claim.record.letter_to(to, why, class, attempts, words);
             if let Err(error) = store.put(vec![copy]).await {
                 deliver.tell(&claim, Became::NoCopy(&error));
                 let at = Millis::now().plus(std::time::Duration::from_secs(5));

@@ -188,6 +188,9 @@ fn set_ran(result: &mut Result<Reply, Fault>) {
 /// Whether the policy names this failure.
 fn worth_another(on: &[On], result: &Result<Reply, Fault>) -> bool {
     let Some(failure) = failure(result) else { return false };
+    if result.as_ref().is_err_and(|fault| fault.for_good) {
+        return false;
+    }
     let unsent = result.as_ref().is_err_and(|fault| fault.unsent.is_some());
     let status = result.as_ref().ok().map(|reply| reply.head.status.as_u16());
     on.iter().any(|on| match on {

@@ -193,6 +193,8 @@ pub struct Fault {
     pub retry_after: Option<Duration>,
     /// Which field of the request is wrong, if it is one.
     pub violation: Option<Box<Violation>>,
+    /// The same would be refused again, whenever it comes.
+    pub for_good: bool,
     /// What lies underneath, for the log. Boxed with the rest's size in mind: a fault is a return value.
     pub cause: Option<Box<dyn Error + Send + Sync>>,
     /// The call itself, if not a byte of it was written: it can be sent again although its body is
@@ -212,6 +214,7 @@ impl Fault {
             endpoint: None,
             retry_after: None,
             violation: None,
+            for_good: false,
             cause: None,
             unsent: None,
         }
@@ -249,6 +252,13 @@ impl Fault {
     #[must_use]
     pub fn after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
+        self
+    }
+
+    /// Says that the same would be refused again, where the class alone does not say so.
+    #[must_use]
+    pub fn for_good(mut self) -> Self {
+        self.for_good = true;
         self
     }
 

@@ -2,4 +2,5 @@
 //! platforms do.
 
 mod azure;
+mod knative;
 mod openfaas;

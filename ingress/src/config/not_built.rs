@@ -39,7 +39,6 @@ const WORDS: &[(Place, &[&str])] = &[
 /// Kinds of upstream that the dialect has a word for and that are to come.
 pub const KINDS_TO_COME: &[&str] = &[
     "google-functions",
-    "knative",
     "openapi",
     "graphql",
     "soap",

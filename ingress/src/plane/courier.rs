@@ -18,23 +18,27 @@ use invokers::{
 use outbox::{
     Claim, NotStored, Outbox, Record, Store, Then,
     delivery::{Delivery, Failure},
-    outcomes::{ANSWER_MAX, Answer},
+    outcomes::Answer,
     record::{RecordHead, Told},
     store::{NO_SOURCE, TARGET_GONE},
     worker::{Became, Deliver, Rules},
 };
 use policy::{Guards, Policy, permits::Share};
-use schemas::{Body, Call, Class, Fault, Ran, Reply};
+use schemas::{Call, Class, Fault, Ran};
 use tokio::sync::oneshot;
 
 use super::{
     Plane,
     core::{Core, Order},
+    finishing::{Delivered, Finishing, failure, stopped},
 };
-use crate::{Action, Destination, Table, Upstream, stored::consumed};
-
-/// How much of an answer that nobody wants is read, so that its connection can be used again.
-const LEFTOVER_BYTES: usize = 64 << 10;
+use crate::{
+    Action, Destination, Table, Upstream,
+    stored::{
+        again::{Called, LOOP, Replied},
+        consumed,
+    },
+};
 
 /// A stored event on its way.
 #[derive(Debug)]
@@ -43,7 +47,7 @@ pub(crate) struct Parcel {
     call: Call,
     /// Whether somebody wants the answer.
     wanted: bool,
-    told: oneshot::Sender<Result<Answer, Failure>>,
+    told: oneshot::Sender<Result<Delivered, Failure>>,
 }
 
 /// Where a stored event goes.
@@ -60,12 +64,16 @@ enum To {
     Source(Box<str>),
 }
 
+/// How often something happened, by target and by what it was.
+type Counts = Mutex<BTreeMap<(String, &'static str), u64>>;
+
 /// Delivers stored events through a plane, by the rules of the table that it serves from now.
 #[derive(Debug)]
 pub struct Courier {
     plane: Arc<Plane>,
     outbox: Arc<Outbox>,
-    counts: Mutex<BTreeMap<(String, &'static str), u64>>,
+    counts: Counts,
+    replies: Counts,
     /// The version of the table by which what was parked was looked at last.
     revived: Mutex<String>,
 }
@@ -74,7 +82,13 @@ impl Courier {
     /// Delivers through this plane.
     #[must_use]
     pub fn new(plane: Arc<Plane>, outbox: Arc<Outbox>) -> Self {
-        Self { plane, outbox, counts: Mutex::default(), revived: Mutex::default() }
+        Self {
+            plane,
+            outbox,
+            counts: Counts::default(),
+            replies: Counts::default(),
+            revived: Mutex::default(),
+        }
     }
 
     /// Follows a table that is new: events go on whose target was gone and is there again, and
@@ -124,6 +138,17 @@ impl Courier {
     pub fn counts(&self) -> BTreeMap<(String, &'static str), u64> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// How many replies were events, by target and by what became of them.
+    #[must_use]
+    pub fn replies(&self) -> BTreeMap<(String, &'static str), u64> {
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn count(counts: &Counts, target: &str, what: &'static str) {
+    let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+    *counts.entry((target.to_owned(), what)).or_default() += 1;
 }
 
 impl Deliver for Courier {
@@ -178,7 +203,18 @@ impl Deliver for Courier {
             if !self.plane.order(Order::Deliver(Box::new(parcel))).await {
                 return Err(stopped(Ran::No));
             }
-            answer.await.unwrap_or_else(|_| Err(stopped(Ran::Maybe)))
+            let told = answer.await.unwrap_or_else(|_| Err(stopped(Ran::Maybe)));
+            let replied = match &told {
+                Ok(Delivered { replied, .. }) => replied.map(|replied| match replied {
+                    Replied::Routed => "routed",
+                    Replied::NoRoute => "no_route",
+                }),
+                Err(failure) => failure.code.filter(|code| *code == LOOP),
+            };
+            if let Some(what) = replied {
+                count(&self.replies, &record.head.target, what);
+            }
+            told.map(|delivered| delivered.answer)
         })
     }
 
@@ -190,8 +226,7 @@ impl Deliver for Courier {
             Became::Parked(_) => "parked",
             Became::NoCopy(_) => "no_copy",
         };
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.entry((claim.record.head.target.clone(), outcome)).or_default() += 1;
+        count(&self.counts, &claim.record.head.target, outcome);
     }
 }
 
@@ -216,17 +251,6 @@ fn upstream<'t>(table: &'t Table, address: &str) -> Option<&'t Arc<Upstream>> {
     table.upstream(address.split_once('/').map_or(address, |(upstream, _)| upstream))
 }
 
-fn stopped(ran: Ran) -> Failure {
-    Failure {
-        class: Class::Cancelled,
-        code: None,
-        ran,
-        reason: "the gateway is stopping".into(),
-        retry_after: None,
-        for_good: false,
-    }
-}
-
 /// Delivers a parcel from this core and says what came of it.
 pub(super) async fn deliver(core: Rc<Core>, parcel: Parcel) {
     core.delivering.set(core.delivering.get() + 1);
@@ -247,7 +271,7 @@ async fn send(
     target: &str,
     mut call: Call,
     wanted: bool,
-) -> Result<Answer, Failure> {
+) -> Result<Delivered, Failure> {
     let view = core.view();
     let table = &view.table;
     let Some(upstream) = upstream(table, target) else {
@@ -274,57 +298,22 @@ async fn send(
     let guards = Guards { share: Share::Jobs, ..guards };
     let own = destination.and_then(|one: &Destination| one.timeout);
     call.deadline = Instant::now() + own.unwrap_or(policy.timeout).min(policy.timeout);
+    let called = Called::of(upstream, &call);
     let lane = view.lane(upstream);
     let send = async |call| lane.call(call).await;
     let attempted = policy::attempt(policy, &guards, call, send).await;
-    finish(attempted.result, policy, wanted).await
+    let finishing = Finishing { view: &view, policy, called: Some(&called) };
+    if wanted {
+        return finishing.keep(attempted.result).await;
+    }
+    finishing.finish(attempted.result, core.next_id()).await
 }
 
 /// Gives an event of a source to the route that takes it.
-async fn consume(core: &Core, source: &str, call: Call) -> Result<Answer, Failure> {
+async fn consume(core: &Core, source: &str, call: Call) -> Result<Delivered, Failure> {
     let view = core.view();
     let consumed = consumed::consume(&view, source, call, core.next_id()).await;
-    finish(consumed.result, &consumed.policy, false).await
-}
-
-/// What came of a try; the answer is kept if it is wanted.
-async fn finish(
-    result: Result<Reply, Fault>,
-    policy: &Policy,
-    wanted: bool,
-) -> Result<Answer, Failure> {
-    if let Some(failure) = Failure::of(&result) {
-        if let Ok(reply) = result {
-            read_leftover(reply.data, policy).await;
-        }
-        return Err(failure);
-    }
-    let Ok(Reply { mut head, data, receipt, .. }) = result else {
-        return Err(stopped(Ran::Maybe));
-    };
-    if !wanted {
-        read_leftover(data, policy).await;
-        return Ok(Answer { status: head.status, headers: head.headers, body: None });
-    }
-    let body = match receipt {
-        Some(receipt) => serde_json::to_vec(&receipt).ok().map(Into::into),
-        None => {
-            let collected = tokio::time::timeout(policy.timeout, data.collect(ANSWER_MAX)).await;
-            collected.ok().and_then(Result::ok)
-        }
-    };
-    // What is kept has the length that it has.
-    head.headers.remove(http::header::CONTENT_LENGTH);
-    Ok(Answer { status: head.status, headers: head.headers, body })
-}
-
-/// Reads the rest of an answer that nobody wants, so that its connection can be used again. What
-/// has been delivered stays delivered, whatever becomes of the rest.
-pub(crate) async fn read_leftover(body: Body, policy: &Policy) {
-    drop(tokio::time::timeout(policy.timeout, body.collect(LEFTOVER_BYTES)).await);
-}
-
-/// A failure, where there surely is one.
-fn failure(result: &Result<Reply, Fault>) -> Failure {
-    Failure::of(result).unwrap_or_else(|| stopped(Ran::Maybe))
+    let called = consumed.called.as_ref();
+    let finishing = Finishing { view: &view, policy: &consumed.policy, called };
+    finishing.finish(consumed.result, core.next_id()).await
 }

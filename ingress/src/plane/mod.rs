@@ -3,6 +3,7 @@
 mod connection;
 pub(crate) mod core;
 mod courier;
+mod finishing;
 mod flood;
 mod gate;
 mod http1;
@@ -11,7 +12,7 @@ mod replace;
 mod view;
 
 pub use courier::Courier;
-pub(crate) use courier::read_leftover;
+pub(crate) use finishing::read_leftover;
 pub use replace::NotReplaced;
 pub(crate) use view::View;
 

@@ -1,17 +1,16 @@
 //! Events of a source: taken from a topic and given to the route that is for them, as a request
 //! would be, but that nobody waits for the answer.
 
-use std::{net::IpAddr, time::Instant};
+use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderValue, Method, Request};
 use policy::{Guards, Policy, permits::Share};
 use schemas::{Attributes, Call, Class, Context, Fault, Mode, Reply, cloudevents};
 
-use super::receipt_of;
+use super::{again::Called, receipt_of};
 use crate::{
     Action,
     edge::{Hop, Origin},
-    glance::Glance,
     make::{self, Asked},
     plane::View,
     routes::{Chosen, Seen},
@@ -23,11 +22,13 @@ pub(crate) struct Consumed {
     pub(crate) result: Result<Reply, Fault>,
     /// The policy of the route that took it.
     pub(crate) policy: Policy,
+    /// What it was given to, if it was sent.
+    pub(crate) called: Option<Called>,
 }
 
 impl From<Fault> for Consumed {
     fn from(fault: Fault) -> Self {
-        Self { result: Err(fault), policy: Policy::default() }
+        Self { result: Err(fault), policy: Policy::default(), called: None }
     }
 }
 
@@ -74,12 +75,9 @@ pub(crate) async fn consume(
         // A target that takes it as it came looks for it there.
         cloudevents::write_binary(event, request.headers_mut());
     }
-    let (parts, ()) = request.into_parts();
-    let glance = Glance::of(&parts.headers);
     let hop = Hop::new(IpAddr::from([127, 0, 0, 1]));
     let origin = Origin::new(&hop, &view.table.trusted_proxies);
-    let arrived = Instant::now();
-    let asked = Asked { parts, request_id: &request_id, arrived, glance, origin };
+    let asked = Asked::of_ours(request, &request_id, origin);
     let stores = targets.iter().any(|target| target.ack == schemas::Ack::Stored);
     if stores {
         let data = call.event.data.whole().unwrap_or_default();
@@ -92,23 +90,24 @@ pub(crate) async fn consume(
                 }
                 put
             }
-            Err(fault) => return Consumed { result: Err(fault), policy },
+            Err(fault) => return Consumed { result: Err(fault), policy, called: None },
         };
         let result = put
             .map(|taken| Reply::published(receipt_of(view.outbox(), &taken, targets, rules)))
             .map_err(|error| super::not_stored(&error));
-        return Consumed { result, policy };
+        return Consumed { result, policy, called: None };
     }
     let (target, _) = view.turn(route, targets);
     let made = match make::call(&chosen, target, call.event, asked, None) {
         Ok(made) => made,
-        Err(fault) => return Consumed { result: Err(fault), policy },
+        Err(fault) => return Consumed { result: Err(fault), policy, called: None },
     };
+    let called = Some(Called::of(&target.upstream, &made.call));
     let guards = Guards { share: Share::Jobs, ..target.guards.clone() };
     let lane = view.lane(&target.upstream);
     let send = async |call| lane.call(call).await;
     let done = policy::attempt(&policy, &guards, made.call, send).await;
     let permit = done.permit;
     let result = done.result.map(|reply| Reply { data: policy::hold(reply.data, permit), ..reply });
-    Consumed { result, policy }
+    Consumed { result, policy, called }
 }

@@ -2,6 +2,7 @@
 //! for each target, is written and synced, and the answer is a receipt; or, where the route waits,
 //! the function's own answer if it comes in time.
 
+pub(crate) mod again;
 pub(crate) mod consumed;
 mod outcome;
 mod receipt;

@@ -44,6 +44,11 @@ impl<'a> Heard<'a> {
         }
     }
 
+    /// How the body begins; `None` where nobody has looked yet.
+    pub(crate) fn start(&self) -> Option<&'a [u8]> {
+        self.start
+    }
+
     /// Whether there is a field of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.headers.contains_key(name)

@@ -68,7 +68,9 @@ fn row_of(said: Said) -> String {
         }
         Said::Fault(fault) => {
             let after = fault.retry_after.map(|wait| format!(" after {wait:?}"));
-            format!("fault {} {}{}", fault.class.name(), ran(fault.ran), after.unwrap_or_default())
+            let good = if fault.for_good { " for good" } else { "" };
+            let after = after.unwrap_or_default();
+            format!("fault {} {}{after}{good}", fault.class.name(), ran(fault.ran))
         }
         Said::Refused => "refused".to_owned(),
         Said::Published(receipt) => serde_json::to_string(&*receipt).unwrap(),

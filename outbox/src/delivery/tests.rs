@@ -8,7 +8,15 @@ const NOW: Millis = Millis(1_000_000_000);
 
 fn failed(class: Class, ran: Ran) -> Failure {
     let (code, reason, retry_after) = (None, "".into(), None);
-    Failure { class, code, ran, reason, retry_after, for_good: is_for_good(class) }
+    Failure {
+        class,
+        code,
+        ran,
+        reason,
+        retry_after,
+        for_good: is_for_good(class),
+        words: Vec::new(),
+    }
 }
 
 fn replied(status: u16, verdict: Verdict) -> Option<Failure> {

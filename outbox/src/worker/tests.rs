@@ -64,7 +64,15 @@ fn record(target: &str, data: &str) -> Record {
 
 fn failure(class: Class, ran: Ran) -> Failure {
     let (code, reason, retry_after) = (None, "it did not work".into(), None);
-    Failure { class, code, ran, reason, retry_after, for_good: class == Class::BadRequest }
+    Failure {
+        class,
+        code,
+        ran,
+        reason,
+        retry_after,
+        for_good: class == Class::BadRequest,
+        words: Vec::new(),
+    }
 }
 
 async fn until(store: &Memory, what: impl Fn(&[Letter]) -> bool) -> Vec<Letter> {

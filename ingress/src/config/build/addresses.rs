@@ -28,7 +28,9 @@ pub(super) fn of_long_form(
         Target::Amqp(_) => &["exchange", "key"],
         Target::Grpc(_) => &["method"],
         Target::Embedded(_) => &["topic"],
-        Target::Lambda(_) | Target::OpenFaas(_) | Target::Azure(_) => &["function"],
+        Target::Lambda(_) | Target::OpenFaas(_) | Target::Azure(_) | Target::Knative(_) => {
+            &["function"]
+        }
     });
     let mut function = Template::default();
     for (field, text) in long.words() {
@@ -82,7 +84,11 @@ pub(super) fn check(
             false
         }
         Target::Http(_) => true,
-        Target::Grpc(_) | Target::Lambda(_) | Target::OpenFaas(_) | Target::Azure(_) => {
+        Target::Grpc(_)
+        | Target::Lambda(_)
+        | Target::OpenFaas(_)
+        | Target::Azure(_)
+        | Target::Knative(_) => {
             brings.check(function, spot, report) && name(address, target, spot, report)
         }
         Target::Nats(_) => {

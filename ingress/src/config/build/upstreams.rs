@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use invokers::{Target, amqp, azure, embedded, grpc, http, lambda, nats, openfaas};
+use invokers::{Target, amqp, azure, embedded, grpc, http, knative, lambda, nats, openfaas};
 use policy::GuardsWritten;
 use schemas::{Name, Reveal};
 use serde::{Serialize, de::DeserializeOwned};
@@ -25,8 +25,8 @@ use crate::{
 pub(super) type Upstreams<'a> = Named<'a, Arc<Upstream>>;
 
 /// The kinds that are built.
-const KINDS: [&str; 8] =
-    ["http", "grpc", "nats", "amqp", "embedded", "lambda", "openfaas", "azure-functions"];
+const KINDS: [&str; 9] =
+    ["http", "grpc", "nats", "amqp", "embedded", "lambda", "openfaas", "azure-functions", "knative"];
 
 /// Reads and checks every upstream.
 pub(super) fn read<'a>(
@@ -119,6 +119,10 @@ fn upstream(
             not_built::refuse(spot, not_built::Place::Azure, report);
             let (target, written) = checked(name, spot, report, azure::Target::build)?;
             (Target::Azure(Arc::new(target)), written)
+        }
+        "knative" => {
+            let (target, written) = checked(name, spot, report, knative::Target::build)?;
+            (Target::Knative(Arc::new(target)), written)
         }
         to_come if not_built::kind(to_come) => {
             let message = format!("kind `{to_come}` is not built yet");
