@@ -14,7 +14,9 @@ use serde_json::Value;
 use crate::{
     amqp,
     support::{
-        Gateway, Peer, azure, eventually, faas, files, grpc,
+        Gateway, Peer, azure, eventually, faas, files,
+        google::Cloud,
+        grpc,
         knative::Cluster,
         lambda::{Key, Lambda, Outcome},
         nats::Server,
@@ -54,6 +56,7 @@ struct Peers {
     canary: Peer,
     faas: Peer,
     azure: azure::Host,
+    google: Cloud,
     knative: Cluster,
     lambda: Lambda,
     nats: Server,
@@ -63,19 +66,21 @@ impl Peers {
     fn start() -> Self {
         let (web, canary) = (Peer::echo(), Peer::echo());
         let (faas, azure, nats) = (faas::start(), azure::Host::start(), Server::start());
-        let knative = Cluster::start();
-        Self { web, canary, faas, azure, knative, lambda: functions(), nats }
+        let (google, knative) = (Cloud::start(), Cluster::start());
+        Self { web, canary, faas, azure, google, knative, lambda: functions(), nats }
     }
 }
 
 /// Puts the ports of running peers in place of those that the file names.
 fn on_free_ports(text: &str, peers: &Peers) -> String {
-    let Peers { web, canary, faas, azure, knative, lambda, nats } = peers;
+    let Peers { web, canary, faas, azure, google, knative, lambda, nats } = peers;
     text.replace("listen: 127.0.0.1:8080", "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0")
         .replace("http://127.0.0.1:9000", &web.url())
         .replace("http://127.0.0.1:9001", &canary.url())
         .replace("http://127.0.0.1:8082", &faas.url())
         .replace("http://127.0.0.1:7071", &azure.peer.url())
+        .replace("http://127.0.0.1:9003", &google.front.url())
+        .replace("{ env: GOOGLE_KEY }", "{ file: google.json }")
         .replace("http://127.0.0.1:8083", &knative.peer.url())
         .replace("http://127.0.0.1:9002", &lambda.url())
         .replace("{ env: AWS_ACCESS_KEY_ID }", "{ file: access }")
@@ -140,6 +145,7 @@ fn run(path: &Path) {
         for (file, secret) in secrets {
             std::fs::write(folder.join(file), secret).unwrap();
         }
+        std::fs::write(folder.join("google.json"), peers.google.key_file()).unwrap();
         let key = peers.lambda.key();
         std::fs::write(folder.join("access"), key.access).unwrap();
         std::fs::write(folder.join("access-secret"), key.secret).unwrap();

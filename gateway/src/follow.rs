@@ -69,7 +69,8 @@ pub(crate) async fn follow(
         | Target::Lambda(_)
         | Target::OpenFaas(_)
         | Target::Azure(_)
-        | Target::Knative(_) => Err(Fault::new(
+        | Target::Knative(_)
+        | Target::Google(_) => Err(Fault::new(
             Class::BadRequest,
             format!(
                 "`{}` is of kind {}, which has no topics to listen to",

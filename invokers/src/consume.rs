@@ -73,7 +73,8 @@ pub async fn consume(target: &Target, tools: &Tools, wanted: &Wanted) -> Result<
         | Target::Lambda(_)
         | Target::OpenFaas(_)
         | Target::Azure(_)
-        | Target::Knative(_) => Err(Fault::new(
+        | Target::Knative(_)
+        | Target::Google(_) => Err(Fault::new(
             schemas::Class::Internal,
             "this kind of upstream has nothing that could be consumed here",
         )),

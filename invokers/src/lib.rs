@@ -10,6 +10,7 @@ pub mod azure;
 pub mod client;
 pub mod consume;
 pub mod embedded;
+pub mod google;
 pub mod grpc;
 pub mod http;
 pub mod knative;
@@ -54,6 +55,8 @@ pub enum Target {
     Lambda(Arc<lambda::Target>),
     /// The services, brokers and channels of a Knative.
     Knative(Arc<knative::Target>),
+    /// Functions and services of Google Cloud.
+    Google(Arc<google::Target>),
 }
 
 /// What a lane may use of the program around it.
@@ -85,6 +88,7 @@ impl Target {
             Self::Azure(_) => "azure-functions",
             Self::Lambda(_) => "lambda",
             Self::Knative(_) => "knative",
+            Self::Google(_) => "google-functions",
         }
     }
 
@@ -100,9 +104,8 @@ impl Target {
             | Self::Lambda(_)
             | Self::OpenFaas(_)
             | Self::Azure(_)
-            | Self::Knative(_) => {
-                Grammar::Function
-            }
+            | Self::Knative(_)
+            | Self::Google(_) => Grammar::Function,
         }
     }
 
@@ -118,6 +121,7 @@ impl Target {
             Self::OpenFaas(_) => openfaas::Target::names(function),
             Self::Azure(_) => azure::Target::names(function),
             Self::Knative(target) => target.names(function),
+            Self::Google(target) => target.names(function),
             // The loader knows their grammars.
             Self::Http(_) | Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => Ok(()),
         }
@@ -133,7 +137,8 @@ impl Target {
             | Self::Grpc(_)
             | Self::Lambda(_)
             | Self::OpenFaas(_)
-            | Self::Azure(_) => false,
+            | Self::Azure(_)
+            | Self::Google(_) => false,
             Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => true,
         }
     }
@@ -167,8 +172,10 @@ impl Target {
 
     /// Takes out of a caller's fields what only the platform's own parts say to each other.
     pub fn remove_reserved(&self, headers: &mut HeaderMap) {
-        if matches!(self, Self::Knative(_)) {
-            knative::remove_reserved(headers);
+        match self {
+            Self::Knative(_) => knative::remove_reserved(headers),
+            Self::Google(_) => google::remove_reserved(headers),
+            _ => {}
         }
     }
 
@@ -211,7 +218,7 @@ impl Target {
         match self {
             Self::Knative(_) if self.is_sink(function) => &[Ack::Published, Ack::Replied],
             Self::Knative(_) => &[Ack::Replied],
-            Self::Http(_) | Self::Grpc(_) | Self::Azure(_) => &[Ack::Replied],
+            Self::Http(_) | Self::Grpc(_) | Self::Azure(_) | Self::Google(_) => &[Ack::Replied],
             Self::Nats(target) if target.jetstream() => &[Ack::Published],
             Self::Nats(_) | Self::Amqp(_) => &[Ack::Published, Ack::Replied],
             Self::Embedded(_) => &[Ack::Stored],
@@ -236,7 +243,11 @@ impl Target {
         match self {
             Self::Grpc(_) => true,
             Self::Http(_) | Self::Nats(_) | Self::Amqp(_) | Self::Embedded(_) => false,
-            Self::Lambda(_) | Self::OpenFaas(_) | Self::Azure(_) | Self::Knative(_) => true,
+            Self::Lambda(_)
+            | Self::OpenFaas(_)
+            | Self::Azure(_)
+            | Self::Knative(_)
+            | Self::Google(_) => true,
         }
     }
 
@@ -250,7 +261,8 @@ impl Target {
     #[must_use]
     pub fn reads_events(&self, format: Format) -> bool {
         match format {
-            Format::Auto => matches!(self, Self::Lambda(_) | Self::Grpc(_)),
+            // What is quite no event makes functions of Google's fail in odd ways.
+            Format::Auto => matches!(self, Self::Lambda(_) | Self::Grpc(_) | Self::Google(_)),
             Format::ApiGatewayV2 | Format::ApiGatewayV1 | Format::Alb => false,
             Format::Binary | Format::Structured | Format::Plain | Format::Message => true,
         }
@@ -284,6 +296,7 @@ impl Target {
             Self::Azure(target) => Rc::new(azure::Lane::new(Arc::clone(target), tools)),
             Self::Lambda(target) => Rc::new(lambda::Lane::new(target, tools)),
             Self::Knative(target) => Rc::new(knative::Lane::new(Arc::clone(target), tools)),
+            Self::Google(target) => Rc::new(google::Lane::new(Arc::clone(target), tools)),
         }
     }
 }

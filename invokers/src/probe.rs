@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use schemas::Fault;
 
 use crate::{
-    Target, Tools, amqp, azure, grpc, http, knative, lambda, link::Broker, nats, openfaas,
+    Target, Tools, amqp, azure, google, grpc, http, knative, lambda, link::Broker, nats, openfaas,
 };
 
 /// What came of connecting to one place of an upstream.
@@ -36,6 +36,7 @@ pub async fn probe(target: &Target, tools: &Tools) -> Vec<Probed> {
         Target::Azure(target) => azure::probe(target, tools).await,
         Target::Lambda(target) => lambda::probe(target, tools, &BTreeSet::new()).await,
         Target::Knative(target) => knative::probe(target, tools).await,
+        Target::Google(target) => google::probe(target, tools).await,
     }
 }
 

@@ -21,7 +21,7 @@ struct Kind {
     own: &'static [&'static str],
 }
 
-const HTTP: [Kind; 4] = [
+const HTTP: [Kind; 5] = [
     Kind {
         name: "http",
         upstream: "{ kind: http, url: URL }",
@@ -50,13 +50,21 @@ const HTTP: [Kind; 4] = [
         prefix: "",
         own: &[],
     },
+    Kind {
+        name: "google-functions",
+        upstream: "{ kind: google-functions, functions: { echo: URL }, auth: none }",
+        address: "up/echo",
+        prefix: "",
+        own: &[],
+    },
 ];
 
 /// Every kind with a peer: the upstream, the address, and the scheme of its URL.
-const ALL: [(&str, &str, &str, &str); 6] = [
+const ALL: [(&str, &str, &str, &str); 7] = [
     ("http", HTTP[0].upstream, HTTP[0].address, "http"),
     ("openfaas", HTTP[1].upstream, HTTP[1].address, "http"),
     ("azure-functions", HTTP[2].upstream, HTTP[2].address, "http"),
+    ("google-functions", HTTP[4].upstream, HTTP[4].address, "http"),
     ("knative", HTTP[3].upstream, HTTP[3].address, "http"),
     ("nats", "{ kind: nats, url: URL, token: { file: secret } }", "up/a", "nats"),
     ("amqp", "{ kind: amqp, url: URL, username: u, password: { file: secret } }", "up//a", "amqp"),

@@ -2,5 +2,7 @@
 //! platforms do.
 
 mod azure;
+mod google;
 mod knative;
 mod openfaas;
+mod weights;

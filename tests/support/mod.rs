@@ -5,6 +5,7 @@ pub(crate) mod azure;
 pub(crate) mod faas;
 pub(crate) mod frames;
 pub(crate) mod gateway;
+pub(crate) mod google;
 pub(crate) mod grpc;
 pub(crate) mod knative;
 pub(crate) mod lambda;

@@ -37,18 +37,8 @@ const WORDS: &[(Place, &[&str])] = &[
 ];
 
 /// Kinds of upstream that the dialect has a word for and that are to come.
-pub const KINDS_TO_COME: &[&str] = &[
-    "google-functions",
-    "openapi",
-    "graphql",
-    "soap",
-    "kafka",
-    "sqs",
-    "sns",
-    "eventbridge",
-    "pubsub",
-    "mqtt",
-];
+pub const KINDS_TO_COME: &[&str] =
+    &["openapi", "graphql", "soap", "kafka", "sqs", "sns", "eventbridge", "pubsub", "mqtt"];
 
 /// Where secrets are to come from one day.
 const SECRETS: &[&str] = &["vault", "kubernetes"];

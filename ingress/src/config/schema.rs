@@ -150,6 +150,7 @@ impl JsonSchema for Upstream {
             ("lambda", invokers::lambda::Written::json_schema(schemas)),
             ("openfaas", invokers::openfaas::Written::json_schema(schemas)),
             ("azure-functions", invokers::azure::Written::json_schema(schemas)),
+            ("google-functions", invokers::google::Written::json_schema(schemas)),
             ("knative", invokers::knative::Written::json_schema(schemas)),
         ];
         let branches: Vec<Schema> = kinds

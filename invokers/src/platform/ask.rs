@@ -1,9 +1,9 @@
 //! One question to a platform that is no call of a function: what it has, or for a token.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::DATE};
 use schemas::{Body, Class, Fault};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout_at;
@@ -32,6 +32,8 @@ pub(crate) struct Ask<'a> {
 pub(crate) struct Told {
     /// The status.
     pub(crate) status: StatusCode,
+    /// What time it is there, if it says so.
+    pub(crate) date: Option<SystemTime>,
     /// The body.
     pub(crate) body: Bytes,
 }
@@ -74,11 +76,13 @@ pub(crate) async fn ask(client: &Client, asked: Ask<'_>) -> Result<Told, Fault> 
         let answered = answered.map_err(|failed| match failed {
             Failed::Unsent(fault) | Failed::Sent(fault) => fault,
         })?;
+        let date = answered.headers.get(DATE).and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
         let body = answered.body.collect(ANSWER_BYTES_MAX).await.map_err(|error| {
             let what = "the platform's answer broke off or is too large";
             Fault::new(Class::UpstreamProtocol, what).because(error)
         })?;
-        Ok(Told { status: answered.status, body })
+        Ok(Told { status: answered.status, date, body })
     };
     let late = || Fault::new(Class::Timeout, "the platform took too long to answer");
     timeout_at(deadline.into(), Box::pin(asking)).await.map_err(|_| late())?

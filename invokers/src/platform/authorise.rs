@@ -1,13 +1,16 @@
-//! Who the gateway is to a platform: nobody, or the bearer of a key.
+//! Who the gateway is to a platform: nobody, or the bearer of a key or of a token.
 
 use std::{
     cell::RefCell,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use http::{HeaderName, HeaderValue};
 use schemas::{Class, Fault, Reveal, Secret};
+
+use super::Tokens;
 
 /// How long a key is believed to be the one that is written.
 const LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
@@ -18,6 +21,8 @@ pub(crate) enum Authoriser {
     Nobody,
     /// A key in a field of its own.
     Key(Key),
+    /// A token that expires, in this field.
+    Token(HeaderName, Rc<Tokens>),
 }
 
 /// A key from a file or the environment, read again when it changes.
@@ -35,11 +40,12 @@ impl Authoriser {
     /// A fault that ran nothing, if the credential cannot be had.
     pub(crate) async fn credential(
         &self,
-        _deadline: Instant,
+        deadline: Instant,
     ) -> Result<Option<(HeaderName, HeaderValue)>, Fault> {
         match self {
             Self::Nobody => Ok(None),
             Self::Key(key) => Ok(Some((key.field.clone(), key.value()?))),
+            Self::Token(field, tokens) => Ok(Some((field.clone(), tokens.value(deadline).await?))),
         }
     }
 
@@ -52,13 +58,16 @@ impl Authoriser {
     pub(crate) async fn renew(
         &self,
         refused: &HeaderValue,
-        _deadline: Instant,
+        deadline: Instant,
     ) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Nobody => None,
             Self::Key(key) => {
                 let value = key.read().ok().filter(|value| value != refused)?;
                 Some((key.field.clone(), value))
+            }
+            Self::Token(field, tokens) => {
+                Some((field.clone(), tokens.newer(refused, deadline).await?))
             }
         }
     }

@@ -16,6 +16,7 @@ mod names;
 mod reach;
 #[cfg(test)]
 pub(crate) mod rows;
+mod token;
 
 use std::{mem, time::Instant};
 
@@ -26,12 +27,13 @@ use schemas::{Body, Call, Class, EndpointId, Fault, Reply};
 use smallvec::SmallVec;
 
 pub(crate) use self::{
-    ask::{Ask, ask},
+    ask::{Ask, Told, ask},
     authorise::{Authoriser, Key},
     heard::{Heard, Said},
     known::Known,
     names::{is_label, with_stand_ins},
     reach::{Reach, Wrong},
+    token::{Mint, Minted, Tokens},
 };
 use crate::{
     client::{Answered, Client, Failed, Head, put_back},

@@ -28,9 +28,11 @@ pub(super) fn of_long_form(
         Target::Amqp(_) => &["exchange", "key"],
         Target::Grpc(_) => &["method"],
         Target::Embedded(_) => &["topic"],
-        Target::Lambda(_) | Target::OpenFaas(_) | Target::Azure(_) | Target::Knative(_) => {
-            &["function"]
-        }
+        Target::Lambda(_)
+        | Target::OpenFaas(_)
+        | Target::Azure(_)
+        | Target::Knative(_)
+        | Target::Google(_) => &["function"],
     });
     let mut function = Template::default();
     for (field, text) in long.words() {
@@ -88,7 +90,8 @@ pub(super) fn check(
         | Target::Lambda(_)
         | Target::OpenFaas(_)
         | Target::Azure(_)
-        | Target::Knative(_) => {
+        | Target::Knative(_)
+        | Target::Google(_) => {
             brings.check(function, spot, report) && name(address, target, spot, report)
         }
         Target::Nats(_) => {

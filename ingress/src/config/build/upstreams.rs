@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use invokers::{Target, amqp, azure, embedded, grpc, http, knative, lambda, nats, openfaas};
+use invokers::{
+    Target, amqp, azure, embedded, google, grpc, http, knative, lambda, nats, openfaas,
+};
 use policy::GuardsWritten;
 use schemas::{Name, Reveal};
 use serde::{Serialize, de::DeserializeOwned};
@@ -25,8 +27,18 @@ use crate::{
 pub(super) type Upstreams<'a> = Named<'a, Arc<Upstream>>;
 
 /// The kinds that are built.
-const KINDS: [&str; 9] =
-    ["http", "grpc", "nats", "amqp", "embedded", "lambda", "openfaas", "azure-functions", "knative"];
+const KINDS: [&str; 10] = [
+    "http",
+    "grpc",
+    "nats",
+    "amqp",
+    "embedded",
+    "lambda",
+    "openfaas",
+    "azure-functions",
+    "google-functions",
+    "knative",
+];
 
 /// Reads and checks every upstream.
 pub(super) fn read<'a>(
@@ -119,6 +131,10 @@ fn upstream(
             not_built::refuse(spot, not_built::Place::Azure, report);
             let (target, written) = checked(name, spot, report, azure::Target::build)?;
             (Target::Azure(Arc::new(target)), written)
+        }
+        "google-functions" => {
+            let (target, written) = checked(name, spot, report, google::Target::build)?;
+            (Target::Google(Arc::new(target)), written)
         }
         "knative" => {
             let (target, written) = checked(name, spot, report, knative::Target::build)?;
