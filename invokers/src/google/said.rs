@@ -14,6 +14,7 @@ pub(super) struct Front;
 impl Platform for Front {
     // What Cloud Run takes in a request of HTTP/1.
     const BODY_BYTES_MAX: u64 = 32 << 20;
+    const ERRORS_ARE_EMPTY: bool = false;
 
     fn classify(&self, heard: &Heard<'_>) -> Said {
         let fault = |class, detail| heard.fault(class, detail);
