@@ -158,7 +158,7 @@ impl Shared {
             "forbidden" => exchange.answer(403, &[html], page("Forbidden")),
             "busy" => exchange.answer(429, &["Content-Type: text/plain"], "Rate exceeded."),
             "slow" => {
-                exchange.answer(504, &["Content-Type: text/plain"], "upstream request timeout")
+                exchange.answer(504, &["Content-Type: text/plain"], "upstream request timeout");
             }
             "down" => exchange.answer(503, &[html], page("Service Unavailable")),
             _ => exchange.answer(404, &[html], page("Page not found")),
@@ -262,7 +262,8 @@ fn parameter(form: &str, name: &str) -> Option<String> {
     while at < bytes.len() {
         match bytes[at] {
             b'%' => {
-                out.push(u8::from_str_radix(&value[at + 1..at + 3], 16).unwrap());
+                let digits = str::from_utf8(&bytes[at + 1..at + 3]).unwrap();
+                out.push(u8::from_str_radix(digits, 16).unwrap());
                 at += 3;
             }
             byte => {
