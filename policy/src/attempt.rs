@@ -194,9 +194,14 @@ fn worth_another(on: &[On], result: &Result<Reply, Fault>) -> bool {
     let unsent = result.as_ref().is_err_and(|fault| fault.unsent.is_some());
     let status = result.as_ref().ok().map(|reply| reply.head.status.as_u16());
     on.iter().any(|on| match on {
-        On::Named(OnName::Connect) => {
-            unsent || matches!(failure.class, Class::ConnectFailed | Class::Unavailable)
-        }
+        On::Named(OnName::Connect) => match failure.class {
+            Class::ConnectFailed => true,
+            // A code says why, and that it would be the same at once.
+            Class::Unavailable => {
+                unsent || result.as_ref().err().is_none_or(|fault| fault.code.is_none())
+            }
+            _ => unsent,
+        },
         On::Named(OnName::Throttled) => failure.class == Class::Throttled,
         On::Named(OnName::Reset) => failure.class == Class::UpstreamProtocol,
         On::Named(OnName::Timeout) => failure.class == Class::Timeout,

@@ -118,7 +118,8 @@ pub enum On {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnName {
-    /// No connection could be made, so nothing was sent; or the upstream said that it is unavailable.
+    /// No connection could be made, so nothing was sent; or the upstream said that it is unavailable,
+    /// and nothing more.
     Connect,
     /// The platform asks for fewer calls.
     Throttled,

@@ -116,11 +116,15 @@ fn tokens_that_are_refused_under_load_cost_no_call_and_one_refresh_each() {
             });
         }
         for _ in 0..rounds {
-            // A token of less than a second's age is not followed by another.
-            let (from, before) = (Instant::now(), cloud.front.seen().len());
-            eventually("calls go on", || {
-                let on = cloud.front.seen().len() > before + 50;
-                (on && from.elapsed() > Duration::from_millis(1200)).then_some(())
+            let before = cloud.front.seen().len();
+            eventually("calls go on", || (cloud.front.seen().len() > before + 50).then_some(()));
+            // A token of less than a second's age is not followed by another, so that each is older.
+            let (mut minted, mut from) = (cloud.minted(), Instant::now());
+            eventually("no token is new", || {
+                if cloud.minted() != minted {
+                    (minted, from) = (cloud.minted(), Instant::now());
+                }
+                (from.elapsed() > Duration::from_millis(1500)).then_some(())
             });
             cloud.revoke();
         }

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -105,9 +105,11 @@ fn the_servers_death_under_load_loses_nothing_that_was_acknowledged() {
     let (peer, arrived) = sink();
     let gateway = Arc::new(gateway(&server, &peer.url(), STORES));
     let over = Arc::new(AtomicBool::new(false));
+    let count = Arc::new(AtomicUsize::new(0));
     let senders: Vec<_> = (0..4)
         .map(|sender| {
             let (gateway, over) = (Arc::clone(&gateway), Arc::clone(&over));
+            let count = Arc::clone(&count);
             thread::spawn(move || {
                 let mut stored = BTreeSet::new();
                 let mut refused = 0;
@@ -122,6 +124,7 @@ fn the_servers_death_under_load_loses_nothing_that_was_acknowledged() {
                         match answer.status {
                             202 => {
                                 stored.insert(id);
+                                count.fetch_add(1, Ordering::Relaxed);
                                 break;
                             }
                             503 => {
@@ -142,13 +145,17 @@ fn the_servers_death_under_load_loses_nothing_that_was_acknowledged() {
             })
         })
         .collect();
+    let more = |than: usize| {
+        let enough = || (count.load(Ordering::Relaxed) >= than + 30).then_some(());
+        eventually("more are stored", enough);
+    };
     for _ in 0..3 {
-        thread::sleep(Duration::from_millis(300));
+        more(count.load(Ordering::Relaxed));
         server.kill();
         thread::sleep(Duration::from_millis(200));
         server.restart();
     }
-    thread::sleep(Duration::from_millis(500));
+    more(count.load(Ordering::Relaxed));
     over.store(true, Ordering::Relaxed);
     let mut all = BTreeSet::new();
     let mut refusals = 0;
