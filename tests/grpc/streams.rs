@@ -13,7 +13,7 @@ fn a_stream_of_answers_is_lines_events_or_an_array() {
     let path = "/v1/accounts/a/entries?count=2";
     let answer = gateway.get(path);
     assert_eq!(answer.header("content-type"), Some("application/x-ndjson"));
-    assert_eq!(lines(&answer.text()), [json!({}), json!({ "number": "1" })]);
+    assert_eq!(lines(answer.text()), [json!({}), json!({ "number": "1" })]);
     let ask = |accept: &str, query: &str| {
         let request =
             format!("GET {path}{query} HTTP/1.1\r\nHost: gateway.test\r\nAccept: {accept}\r\n\r\n");
@@ -27,7 +27,7 @@ fn a_stream_of_answers_is_lines_events_or_an_array() {
     // A failure in mid-stream is the last record, and is marked.
     let answer = ask("*/*", "&fail=true");
     assert_eq!(answer.status, 200);
-    let last = lines(&answer.text()).pop().unwrap();
+    let last = lines(answer.text()).pop().unwrap();
     let error = json!({ "error": { "code": 15, "message": "the page is torn", "details": [] } });
     assert_eq!(last, error);
     let answer = ask("text/event-stream", "&fail=true");
@@ -49,7 +49,7 @@ fn a_stream_of_requests_is_lines() {
     let body = "{\"number\":\"1\"}\n\n{\"number\":2}\r\n{\"number\":3}";
     assert_eq!(gateway.post("/sum", &ndjson, body).json(), json!({ "sum": "6" }));
     let answer = gateway.post("/chat", &ndjson, body);
-    let numbers: Vec<_> = lines(&answer.text()).iter().map(|one| one["number"].clone()).collect();
+    let numbers: Vec<_> = lines(answer.text()).iter().map(|one| one["number"].clone()).collect();
     assert_eq!(numbers, ["1", "2", "3"]);
 
     let answer = gateway.post("/sum", &ndjson, "{\"number\":1}\n{\"number\":}\n");
