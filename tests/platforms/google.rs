@@ -116,16 +116,10 @@ fn tokens_that_are_refused_under_load_cost_no_call_and_one_refresh_each() {
             });
         }
         for _ in 0..rounds {
+            // Long enough for each core to have a token that works: a call that was refused is sent
+            // again once.
             let before = cloud.front.seen().len();
-            eventually("calls go on", || (cloud.front.seen().len() > before + 50).then_some(()));
-            // A token of less than a second's age is not followed by another, so that each is older.
-            let (mut minted, mut from) = (cloud.minted(), Instant::now());
-            eventually("no token is new", || {
-                if cloud.minted() != minted {
-                    (minted, from) = (cloud.minted(), Instant::now());
-                }
-                (from.elapsed() > Duration::from_millis(1500)).then_some(())
-            });
+            eventually("calls go on", || (cloud.front.seen().len() > before + 200).then_some(()));
             cloud.revoke();
         }
         let before = cloud.front.seen().len();

@@ -49,6 +49,13 @@ impl Authoriser {
         }
     }
 
+    /// The credential was not refused.
+    pub(crate) fn accepted(&self) {
+        if let Self::Token(_, tokens) = self {
+            tokens.worked();
+        }
+    }
+
     /// Whether a credential that is refused may be followed by another.
     pub(crate) fn renews(&self) -> bool {
         !matches!(self, Self::Nobody)

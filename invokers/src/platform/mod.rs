@@ -99,6 +99,9 @@ pub(crate) async fn call<P: Platform>(
     {
         (answered, said) = (again, said_again);
     }
+    if !matches!(said, Said::Refused) {
+        aim.authoriser.accepted();
+    }
     let upgrade = call.upgrade.is_some();
     http1::recycle(mem::take(&mut call.head.headers));
     match said {

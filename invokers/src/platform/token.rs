@@ -2,7 +2,7 @@
 //! and minted anew, once, where one is refused.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,7 @@ use super::within;
 
 /// How long before its end a token is no longer used.
 const MARGIN: Duration = Duration::from_mins(1);
-/// How soon a token may be followed by another because it was refused.
+/// How soon a token that has never worked may be followed by another.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long minting may take.
 const MINTED_WITHIN: Duration = Duration::from_secs(10);
@@ -39,6 +39,8 @@ pub(crate) struct Minted {
 pub(crate) struct Tokens {
     mint: Box<dyn Mint>,
     known: RefCell<Option<Known>>,
+    /// Whether the token that is known was ever taken.
+    worked: Cell<bool>,
     /// One mints, and all the others wait for what it gets.
     minting: Mutex<()>,
 }
@@ -55,7 +57,12 @@ struct Known {
 impl Tokens {
     /// Mints nothing yet.
     pub(crate) fn new(mint: impl Mint + 'static) -> Self {
-        Self { mint: Box::new(mint), known: RefCell::default(), minting: Mutex::default() }
+        Self {
+            mint: Box::new(mint),
+            known: RefCell::default(),
+            worked: Cell::default(),
+            minting: Mutex::default(),
+        }
     }
 
     /// A token that is good.
@@ -79,6 +86,11 @@ impl Tokens {
         }
     }
 
+    /// A call was not refused.
+    pub(crate) fn worked(&self) {
+        self.worked.set(true);
+    }
+
     /// Another token than the one that was refused, if there is one.
     pub(crate) async fn newer(
         &self,
@@ -90,8 +102,8 @@ impl Tokens {
             if known.value != refused {
                 return Some(known.value.clone());
             }
-            // It is not the token's age that is wrong.
-            if known.minted.elapsed() < AGAIN_AFTER {
+            // Another would fare no better, and each call would ask for one.
+            if !self.worked.get() && known.minted.elapsed() < AGAIN_AFTER {
                 return None;
             }
         }
@@ -117,6 +129,7 @@ impl Tokens {
             ends: minted + good_for,
         };
         self.known.replace(Some(known));
+        self.worked.set(false);
         Ok(value)
     }
 }
@@ -185,8 +198,8 @@ mod tests {
     async fn a_refused_token_is_followed_by_another_once() {
         let (counter, tokens) = tokens(Duration::from_hours(1));
         let first = tokens.value(soon()).await.unwrap();
-        assert_eq!(tokens.newer(&first, soon()).await, None, "it is a moment old");
-        tokens.known.borrow_mut().as_mut().unwrap().minted -= AGAIN_AFTER;
+        assert_eq!(tokens.newer(&first, soon()).await, None, "it has never worked");
+        tokens.worked();
         let calls = (0..10).map(|_| tokens.newer(&first, soon()));
         for value in futures_util::future::join_all(calls).await {
             assert_eq!(value.unwrap(), "2");
