@@ -184,7 +184,11 @@ fn no_answer_is_read_in_two_ways_and_none_is_taken_for_another() {
         if let Err(why) = judge(&mut client, *want) {
             wrong.push(format!("{shown:?}: {why}, {want:?} was expected"));
         }
-        let after = gateway.get("/after");
+        let mut after = gateway.get("/after");
+        // It may meet the connection that the service closes behind its answer.
+        if after.text().contains("broke off before it answered") {
+            after = gateway.get("/after");
+        }
         if (after.status, after.text()) != (200, "fine") {
             wrong.push(format!("{shown:?}: the next answer was {} {}", after.status, after.text()));
         }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{await_metric, gateway, store};
+use super::{await_metric, gateway, start, store};
 use crate::support::{Gateway, Peer, eventually, shell};
 
 /// A peer that refuses what says so for good.
@@ -78,7 +78,7 @@ fn a_dead_letter_is_listed_and_shown_with_why_and_without_credentials() {
 
 #[test]
 fn filters_find_what_they_say_and_a_drop_needs_yes() {
-    let gateway = Gateway::start(&format!(
+    let gateway = start(&format!(
         "upstreams:\n  down: {{ kind: http, url: {0} }}\n  other: {{ kind: http, url: {0} }}\nroutes:\n  \
          - {{ name: a, match: {{ path: /a }}, to: down, ack: stored }}\n  \
          - {{ name: b, match: {{ path: /b }}, to: other, ack: stored }}\n",

@@ -11,14 +11,14 @@ use std::{
 
 use super::{
     admin::{ROUTE, json, nobody, numbers, refusing},
-    await_metric, gateway, store,
+    await_metric, gateway, start, store,
 };
 use crate::support::{Gateway, Peer, eventually, gusset, shell};
 
 /// A gateway with dead letters for `web`, of these bodies, and another upstream.
 fn with_dead(bodies: &[&str], other: &Peer) -> (Peer, Gateway) {
     let peer = refusing();
-    let gateway = Gateway::start(&format!(
+    let gateway = start(&format!(
         "upstreams:\n  web: {{ kind: http, url: {} }}\n  other: {{ kind: http, url: {} }}\nroutes:\n\
          {ROUTE}",
         peer.url(),
@@ -103,7 +103,7 @@ fn what_waits_for_a_target_that_is_gone_can_be_moved_to_another() {
              path: /in }}, to: {name}, ack: stored, delivery: {{ backoff: {{ max: 1s }} }} }}\n"
         )
     };
-    let gateway = Gateway::start(&file("old", &nobody()));
+    let gateway = start(&file("old", &nobody()));
     store(&gateway, "/in", "1", "x");
     gateway.edit(&file("new", &peer.url()));
     gateway.await_generation(2);
@@ -151,7 +151,7 @@ fn a_replay_keeps_to_its_rate_and_goes_on_where_ctrl_c_has_stopped_it() {
 #[test]
 fn what_is_more_than_the_outbox_takes_at_once_is_replayed_all_the_same() {
     let (peer, other) = (refusing(), Peer::answering("x"));
-    let gateway = Gateway::start(&format!(
+    let gateway = start(&format!(
         "outbox: {{ max_size: 16MiB }}\nupstreams:\n  web: {{ kind: http, url: {} }}\n  other: {{ \
          kind: http, url: {} }}\nroutes:\n{ROUTE}",
         peer.url(),

@@ -81,6 +81,9 @@ fn a_gateway_that_stood_still_delivers_nothing_that_another_has_by_now() {
     let one = gateway(&server, &peer.url(), ORDERED);
     store(&one, "a", "0");
     await_all(&arrived, &["0".to_owned()].into());
+    eventually("the server has heard that it has arrived", || {
+        (server.stream_length("GUSSET_OUTBOX") == 0).then_some(())
+    });
     crate::support::shell::signal("STOP", one.id());
     let two = gateway(&server, &peer.url(), ORDERED);
     let ids: BTreeSet<String> = (1..40).map(|n| format!("{n:02}")).collect();
