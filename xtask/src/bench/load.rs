@@ -48,7 +48,7 @@ impl Case {
             "get_small" => Ok(Self::GetSmall),
             "post_1k" => Ok(Self::Post1k),
             _ => bail!(
-                "no case {name:?}; there are get_small, post_1k, armed, routes_10000, reload, grpc, lambda, nats, amqp and stored"
+                "no case {name:?}; there are get_small, post_1k, armed, routes_10000, reload, grpc, lambda, platforms, nats, amqp and stored"
             ),
         }
     }

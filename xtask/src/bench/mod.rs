@@ -56,6 +56,7 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
                 "reload",
                 "grpc",
                 "lambda",
+                "platforms",
                 "nats",
                 "amqp",
                 "stored",
@@ -90,6 +91,7 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
             "reload" => reload()?,
             "grpc" => grpc::run(&lab, plan.secs, plan.rounds)?,
             "lambda" => lambda(&lab, &plan)?,
+            "platforms" => platforms(&lab, &plan)?,
             "nats" => nats::run(&lab, plan.secs, plan.rounds)?,
             "stored" => stored::run(&lab, plan.secs, plan.rounds)?,
             "amqp" => amqp::run(&lab, plan.secs, plan.rounds)?,
@@ -144,6 +146,25 @@ fn lambda(lab: &Lab, plan: &Plan) -> Result<()> {
     })?;
     let title = "GET of a Lambda function: an envelope, a signature, an answer taken out of one";
     println!("{}", table::print(title, &names, &rounds, &[&names[1], &names[2]]));
+    Ok(())
+}
+
+/// Functions that are called over HTTP, beside a service of the kind http at the same place.
+fn platforms(lab: &Lab, plan: &Plan) -> Result<()> {
+    std::fs::write(lab.folder.join("azure-key"), "a-key-of-a-function-app")?;
+    let mut running = vec![lab.gusset(peers::ONE_ROUTE)?];
+    for (_, routes) in peers::PLATFORMS {
+        running.push(lab.gusset(routes)?);
+    }
+    running.push(lab.peer(Kind::Nginx, None)?);
+    let mut names = vec!["gusset to http".to_owned()];
+    names.extend(peers::PLATFORMS.iter().map(|(kind, _)| format!("gusset to {kind}")));
+    names.push("nginx".to_owned());
+    let rounds = interleaved(plan.rounds, running.len(), |at| {
+        load::measure(&running[at], Case::GetSmall, plan.secs)
+    })?;
+    let references = [&*names[0], "nginx"];
+    println!("{}", table::print("GET of a platform's function", &names, &rounds, &references));
     Ok(())
 }
 

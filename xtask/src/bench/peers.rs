@@ -182,6 +182,46 @@ routes:
   - { name: all, match: { prefix: / }, to: aws/small }
 ";
 
+/// Everything goes to one function of each platform that is called over HTTP.
+pub(crate) const PLATFORMS: [(&str, &str); 4] = [
+    (
+        "openfaas",
+        "
+upstreams:
+  faas: { kind: openfaas, url: http://UPSTREAM }
+routes:
+  - { name: all, match: { prefix: / }, to: faas/small }
+",
+    ),
+    (
+        "azure-functions",
+        "
+upstreams:
+  az: { kind: azure-functions, url: http://UPSTREAM, key: { file: azure-key } }
+routes:
+  - { name: all, match: { prefix: / }, to: az/small }
+",
+    ),
+    (
+        "google-functions",
+        "
+upstreams:
+  gcp: { kind: google-functions, functions: { small: http://UPSTREAM }, auth: none }
+routes:
+  - { name: all, match: { prefix: / }, to: gcp/small }
+",
+    ),
+    (
+        "knative",
+        "
+upstreams:
+  kn: { kind: knative, services: { small: http://UPSTREAM } }
+routes:
+  - { name: all, match: { prefix: / }, to: kn/small }
+",
+    ),
+];
+
 /// The same with every policy that is built. No limit is ever reached.
 pub(crate) const ARMED: &str = "
 upstreams:
