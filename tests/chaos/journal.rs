@@ -154,6 +154,13 @@ impl Journal {
         report
     }
 
+    /// What was acknowledged and has not arrived at the service.
+    pub(super) fn lost(&self) -> Vec<String> {
+        let events = self.events.lock().unwrap();
+        let lost = events.iter().filter(|(_, event)| event.acked && event.delivered == 0);
+        lost.map(|(id, _)| id.clone()).collect()
+    }
+
     /// Compares the books with what the stream holds.
     pub(super) fn compare_stream(&self, report: &mut Report) {
         report.streams = true;

@@ -134,6 +134,8 @@ impl Subject for Gusset {
 
     fn pending(&mut self) -> Option<u64> {
         let answer = self.gateway.as_ref()?.ask_admin("/metrics");
+        // One that is still read says that nothing is pending.
+        answer.text().lines().find(|line| *line == "gusset_outbox_ready 1")?;
         let pending =
             answer.text().lines().filter(|line| line.starts_with("gusset_outbox_pending{"));
         Some(pending.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum())
@@ -142,6 +144,10 @@ impl Subject for Gusset {
     fn check(&mut self, report: &mut Report, journal: &Journal) {
         let gateway = self.gateway.as_ref().unwrap();
         let answer = gateway.ask_admin("/metrics");
+        if report.lost > 0 {
+            let kept = gateway.ask_admin("/api/v1/outbox/records");
+            println!("lost {:?}\n{}\n{}", journal.lost(), kept.text(), answer.text());
+        }
         let dead =
             answer.text().lines().find_map(|line| line.strip_prefix("gusset_outbox_dead_letters "));
         assert_eq!(dead, Some("0"), "the service refuses nothing for good");
