@@ -217,8 +217,7 @@ async fn transcoded(
     Path(name): Path<String>,
 ) -> Result<Json<serde_json::Value>, Problem> {
     let table = api.live.table();
-    let upstream = table.upstreams.iter().find(|upstream| *upstream.name == *name);
-    let target = upstream.and_then(|upstream| match &upstream.target {
+    let target = table.upstream(&name).and_then(|upstream| match &upstream.target {
         Target::Grpc(target) => Some(target),
         _ => None,
     });

@@ -5,6 +5,7 @@ mod dead;
 mod on_jetstream;
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -169,25 +170,25 @@ impl Delivering {
             holds.targets.iter().map(|held| (label("target", &held.target), value(held))).collect()
         };
         let one = |value: u64| vec![(String::new(), value)];
-        let counts = self.courier.counts().into_iter().map(|((target, outcome), count)| {
-            (format!("{},{}", label("target", &target), label("outcome", outcome)), count)
-        });
-        let replies = self.courier.replies().into_iter().map(|((target, outcome), count)| {
-            (format!("{},{}", label("target", &target), label("outcome", outcome)), count)
-        });
+        let by_outcome = |counts: BTreeMap<(String, &'static str), u64>| {
+            let series = counts.into_iter().map(|((target, outcome), count)| {
+                (format!("{},{}", label("target", &target), label("outcome", outcome)), count)
+            });
+            series.collect::<Vec<_>>()
+        };
         let gauge = |name, help, series| Metric(name, "gauge", help, series);
         metrics::print([
             Metric(
                 "gusset_deliveries_total",
                 "counter",
                 "Tries to deliver stored events.",
-                counts.collect(),
+                by_outcome(self.courier.counts()),
             ),
             Metric(
                 "gusset_replies_total",
                 "counter",
                 "Replies to stored events that are events themselves.",
-                replies.collect(),
+                by_outcome(self.courier.replies()),
             ),
             gauge(
                 "gusset_outbox_ready",

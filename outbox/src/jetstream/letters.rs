@@ -190,10 +190,9 @@ impl Shared {
             return Ok(self.kept_letter(Place::Replayed, id).await?.is_some());
         };
         let subject = self.api.names.replayed_letter(id);
-        let letter = kept.clone();
-        self.api.publish(subject, HeaderMap::new(), kept.data).await?;
+        self.api.publish(subject, HeaderMap::new(), kept.data.clone()).await?;
         self.api.delete(&self.api.names.dead(), kept.seq).await?;
-        self.deal_with(id, letter).await;
+        self.deal_with(id, kept).await;
         Ok(true)
     }
 
