@@ -1,17 +1,14 @@
 //! Sources that consume what a real nats-server has: every message is moved into the outbox before
 //! the server is told, so that whoever dies in between loses nothing.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use serde_json::Value;
 
-use crate::support::{Gateway, Peer, eventually, gateway::FILE, nats::Server};
+use crate::support::{Gateway, Peer, all_of, eventually, gateway::FILE, nats::Server};
 
 /// A source of these subjects, whose events go to this service.
 fn config(server: &Server, web: &Peer, source: &str, rest: &str) -> String {
@@ -32,17 +29,6 @@ routes:
 
 const ORDERS: &str = "from: \"js/orders.>\"";
 
-fn bodies(peer: &Peer) -> BTreeSet<String> {
-    let seen = peer.seen();
-    seen.iter().map(|seen| String::from_utf8(seen.body.clone()).unwrap()).collect()
-}
-
-fn metric(gateway: &Gateway, name: &str) -> u64 {
-    let said = gateway.ask_admin("/metrics");
-    let line = said.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.map_or(0, |value| value.parse().unwrap())
-}
-
 /// What the server says of the source's consumer.
 fn consumer(server: &Server, name: &str) -> Value {
     let subject = format!("$JS.API.CONSUMER.INFO.ORDERS.{name}");
@@ -54,10 +40,6 @@ fn publish(server: &Server, numbers: std::ops::Range<u32>) {
     for number in numbers {
         wire.publish(&format!("orders.{}", number % 3), number.to_string());
     }
-}
-
-fn all_of(range: std::ops::Range<u32>) -> BTreeSet<String> {
-    range.map(|number| number.to_string()).collect()
 }
 
 #[test]
@@ -112,14 +94,14 @@ fn what_was_published_before_the_start_is_consumed_and_the_server_hears_of_it() 
     publish(&server, 0..50);
     let peer = Peer::answering("x");
     let gateway = Gateway::start(&config(&server, &peer, ORDERS, ""));
-    eventually("all are delivered", || (bodies(&peer) == all_of(0..50)).then_some(()));
+    eventually("all are delivered", || (peer.bodies() == all_of(0..50)).then_some(()));
     eventually("the server has heard of all", || {
         let said = consumer(&server, "gusset-work");
         (said["num_ack_pending"] == 0 && said["num_pending"] == 0).then_some(())
     });
     let stored = "gusset_source_events_total{source=\"work\",outcome=\"stored\"}";
-    assert_eq!(metric(&gateway, stored), 50);
-    assert_eq!(metric(&gateway, "gusset_source_up{source=\"work\"}"), 1);
+    assert_eq!(gateway.metric(stored), 50);
+    assert_eq!(gateway.metric("gusset_source_up{source=\"work\"}"), 1);
     let seen = peer.seen();
     let one = &seen[0];
     assert_eq!(one.header("ce-type"), Some("nats.message"));
@@ -146,7 +128,7 @@ fn a_gateway_that_is_killed_in_between_loses_nothing() {
         folder = gateway.crash();
     }
     let gateway = Gateway::run_silent(folder, &["-c", FILE]);
-    eventually("all are delivered", || (bodies(&peer) == all_of(0..1200)).then_some(()));
+    eventually("all are delivered", || (peer.bodies() == all_of(0..1200)).then_some(()));
     // What was under way when it was killed may come twice, and nothing else.
     assert!(peer.seen().len() < 1200 + 4 * 64 * 2, "{} deliveries", peer.seen().len());
     drop(gateway);
@@ -159,11 +141,11 @@ fn a_server_that_is_killed_is_consumed_from_again_once_it_is_back() {
     let peer = Peer::answering("x");
     let gateway = Gateway::start(&config(&server, &peer, ORDERS, ""));
     publish(&server, 0..20);
-    eventually("the first are delivered", || (bodies(&peer) == all_of(0..20)).then_some(()));
+    eventually("the first are delivered", || (peer.bodies() == all_of(0..20)).then_some(()));
     server.stop();
     server.restart();
     publish(&server, 20..40);
-    eventually("the rest is delivered", || (bodies(&peer) == all_of(0..40)).then_some(()));
+    eventually("the rest is delivered", || (peer.bodies() == all_of(0..40)).then_some(()));
     drop(gateway);
 }
 
@@ -189,12 +171,12 @@ fn a_full_outbox_leaves_the_rest_with_the_server_and_goes_on_when_it_has_room() 
         gateway.stderr().iter().any(|line| line.contains("waiting for room")).then_some(())
     });
     let stored = "gusset_source_events_total{source=\"work\",outcome=\"stored\"}";
-    assert!(metric(&gateway, stored) < 60);
+    assert!(gateway.metric(stored) < 60);
     well.store(true, Relaxed);
-    eventually("all are stored", || (metric(&gateway, stored) == 60).then_some(()));
+    eventually("all are stored", || (gateway.metric(stored) == 60).then_some(()));
     eventually("all are delivered", || {
         let delivered = "gusset_deliveries_total{target=\"source:work\",outcome=\"delivered\"}";
-        (metric(&gateway, delivered) >= 60).then_some(())
+        (gateway.metric(delivered) >= 60).then_some(())
     });
 }
 
@@ -207,10 +189,10 @@ fn a_stream_that_is_not_there_yet_is_waited_for() {
         let said = gateway.stderr();
         said.iter().any(|line| line.contains("source `work`: failed")).then_some(())
     });
-    assert_eq!(metric(&gateway, "gusset_source_up{source=\"work\"}"), 0);
+    assert_eq!(gateway.metric("gusset_source_up{source=\"work\"}"), 0);
     server.add_stream("ORDERS", &["orders.>"]);
     publish(&server, 0..3);
-    eventually("all are delivered", || (bodies(&peer) == all_of(0..3)).then_some(()));
+    eventually("all are delivered", || (peer.bodies() == all_of(0..3)).then_some(()));
 }
 
 #[test]
@@ -241,11 +223,11 @@ fn a_source_that_is_taken_out_stops_and_one_that_stays_goes_on() {
     let before = config(&server, &peer, ORDERS, "");
     let gateway = Gateway::start(&before);
     publish(&server, 0..5);
-    eventually("the first are delivered", || (bodies(&peer) == all_of(0..5)).then_some(()));
+    eventually("the first are delivered", || (peer.bodies() == all_of(0..5)).then_some(()));
     let second = "  - { name: other, match: { path: /other }, to: web }\n";
     gateway.edit(&format!("{before}{second}"));
     publish(&server, 5..10);
-    eventually("it goes on", || (bodies(&peer) == all_of(0..10)).then_some(()));
+    eventually("it goes on", || (peer.bodies() == all_of(0..10)).then_some(()));
     let (upstreams, _) = before.split_once("sources:").unwrap();
     gateway.edit(&format!("{upstreams}routes:\n{second}"));
     eventually("nobody waits for messages", || {
@@ -254,7 +236,7 @@ fn a_source_that_is_taken_out_stops_and_one_that_stays_goes_on() {
     publish(&server, 10..12);
     gateway.edit(&before);
     eventually("it comes back to what it missed", || {
-        (bodies(&peer) == all_of(0..12)).then_some(())
+        (peer.bodies() == all_of(0..12)).then_some(())
     });
 }
 
@@ -264,10 +246,10 @@ fn core_nats_is_consumed_too_and_check_says_what_it_does_not_promise() {
     let peer = Peer::answering("x");
     let gateway = Gateway::start(&config(&server, &peer, "from: \"bus/orders.>\"", ""));
     eventually("it consumes", || {
-        (metric(&gateway, "gusset_source_up{source=\"work\"}") == 1).then_some(())
+        (gateway.metric("gusset_source_up{source=\"work\"}") == 1).then_some(())
     });
     publish(&server, 0..10);
-    eventually("all are delivered", || (bodies(&peer) == all_of(0..10)).then_some(()));
+    eventually("all are delivered", || (peer.bodies() == all_of(0..10)).then_some(()));
     let checked = gateway.gusset(&["check", "-c", FILE]);
     assert!(checked.out.contains("is core NATS: what is published while nobody listens"));
 }

@@ -1,19 +1,16 @@
 //! Sources that consume queues of a real RabbitMQ: every message is moved into the outbox before the
 //! broker is told, so that whoever dies in between loses nothing.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use lapin::{BasicProperties, options::BasicPublishOptions, types::FieldTable};
 
 use super::Client;
 use crate::support::{
-    Gateway, Peer, eventually,
+    Gateway, Peer, all_of, eventually,
     gateway::FILE,
     rabbit::{self, PASSWORD, Rabbit, USER, breakable},
 };
@@ -62,21 +59,6 @@ impl Client {
     }
 }
 
-fn bodies(peer: &Peer) -> BTreeSet<String> {
-    let seen = peer.seen();
-    seen.iter().map(|seen| String::from_utf8(seen.body.clone()).unwrap()).collect()
-}
-
-fn all_of(range: std::ops::Range<u32>) -> BTreeSet<String> {
-    range.map(|number| number.to_string()).collect()
-}
-
-fn metric(gateway: &Gateway, name: &str) -> u64 {
-    let said = gateway.ask_admin("/metrics");
-    let line = said.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.map_or(0, |value| value.parse().unwrap())
-}
-
 const STORED: &str = "gusset_source_events_total{source=\"work\",outcome=\"stored\"}";
 
 #[test]
@@ -112,7 +94,7 @@ fn messages_of_a_queue_go_to_the_route_of_its_source_and_out_of_the_queue() {
     // The same message once more, as a publisher sends it that was told nothing.
     client.publish("consumed", plain, b"\xff\x00 plain");
     let repeated = "gusset_source_events_total{source=\"work\",outcome=\"repeated\"}";
-    eventually("it is known again", || (metric(&gateway, repeated) == 1).then_some(()));
+    eventually("it is known again", || (gateway.metric(repeated) == 1).then_some(()));
     let checked = gateway.gusset(&["check", "-c", FILE, "--live"]);
     assert!(
         checked.out.contains("rabbit (amqp) queue consumed: 0 wait, 1 consume them"),
@@ -141,7 +123,7 @@ fn a_gateway_that_is_killed_in_between_loses_nothing() {
         folder = gateway.crash();
     }
     let gateway = Gateway::run_silent(folder, &["-c", FILE]);
-    eventually("all are delivered", || (bodies(&peer) == all_of(0..1200)).then_some(()));
+    eventually("all are delivered", || (peer.bodies() == all_of(0..1200)).then_some(()));
     // What was under way when it was killed may come twice, and nothing else.
     assert!(peer.seen().len() < 1200 + 4 * 64 * 2, "{} deliveries", peer.seen().len());
     drop(gateway);
@@ -155,15 +137,15 @@ fn a_broker_that_is_killed_is_consumed_from_again_once_it_is_back() {
     client.queue("broken");
     let gateway = run(&config(&rabbit, &peer, "broken", ""));
     client.publish_all("broken", 0..20);
-    eventually("the first are delivered", || (bodies(&peer) == all_of(0..20)).then_some(()));
+    eventually("the first are delivered", || (peer.bodies() == all_of(0..20)).then_some(()));
     rabbit.kill();
     eventually("the source says that it failed", || {
-        (metric(&gateway, "gusset_source_up{source=\"work\"}") == 0).then_some(())
+        (gateway.metric("gusset_source_up{source=\"work\"}") == 0).then_some(())
     });
     rabbit.restart();
     let client = Client::connect(&rabbit);
     client.publish_all("broken", 20..40);
-    eventually("the rest is delivered", || (bodies(&peer) == all_of(0..40)).then_some(()));
+    eventually("the rest is delivered", || (peer.bodies() == all_of(0..40)).then_some(()));
 }
 
 #[test]
@@ -185,9 +167,9 @@ fn a_full_outbox_leaves_the_rest_with_the_broker_and_goes_on_when_it_has_room() 
     eventually("the source waits", || {
         gateway.stderr().iter().any(|line| line.contains("waiting for room")).then_some(())
     });
-    assert!(metric(&gateway, STORED) < 100);
+    assert!(gateway.metric(STORED) < 100);
     well.store(true, Relaxed);
-    eventually("all are stored", || (metric(&gateway, STORED) == 100).then_some(()));
+    eventually("all are stored", || (gateway.metric(STORED) == 100).then_some(()));
 }
 
 #[test]
@@ -204,5 +186,5 @@ fn a_queue_that_is_not_there_yet_is_waited_for() {
     assert!(checked.out.contains("queue later: failed: "), "{}", checked.out);
     client.queue("later");
     client.publish_all("later", 0..3);
-    eventually("all are delivered", || (bodies(&peer) == all_of(0..3)).then_some(()));
+    eventually("all are delivered", || (peer.bodies() == all_of(0..3)).then_some(()));
 }

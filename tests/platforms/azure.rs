@@ -3,6 +3,7 @@ use std::{
     thread,
 };
 
+use super::assert_told_apart;
 use crate::support::{
     Gateway,
     azure::{HOST_KEY, Host, MASTER_KEY, OWN_KEY},
@@ -55,19 +56,17 @@ fn the_key_goes_in_a_header_and_the_callers_query_stays_whole() {
 fn what_the_host_says_is_not_taken_for_the_functions_words() {
     let host = Host::start();
     let gateway = gateway(&host);
-    for (function, status, code, ran) in [
-        ("locked", 502, "upstream_auth", "no"),
-        ("gone", 502, "function_not_deployed", "no"),
-        ("off", 502, "function_not_deployed", "no"),
-        ("busy", 503, "throttled", "no"),
-        ("crash", 502, "function_failed", "maybe"),
-        ("down", 503, "unavailable", "no"),
-    ] {
-        let answer = gateway.post(&format!("/call/{function}"), &[], "x");
-        assert_eq!(answer.problem(status, code)["ran"], ran, "{function}");
-    }
-    let own = gateway.post("/call/teapot", &[], "x");
-    assert_eq!((own.status, own.text(), own.header("x-own")), (500, "its own words", Some("1")));
+    assert_told_apart(
+        &gateway,
+        &[
+            ("locked", 502, "upstream_auth", "no"),
+            ("gone", 502, "function_not_deployed", "no"),
+            ("off", 502, "function_not_deployed", "no"),
+            ("busy", 503, "throttled", "no"),
+            ("crash", 502, "function_failed", "maybe"),
+            ("down", 503, "unavailable", "no"),
+        ],
+    );
     assert_eq!(gateway.get("/call/nothing").status, 404, "a function's own answer");
     let started = gateway.post("/call/starter", &[], "x");
     assert_eq!(started.status, 202);

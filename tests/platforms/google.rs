@@ -6,6 +6,7 @@ use std::{
 
 use serde_json::Value;
 
+use super::assert_told_apart;
 use crate::support::{
     Gateway, eventually,
     gateway::HEAD,
@@ -159,19 +160,17 @@ fn a_clock_that_is_wrong_costs_no_call() {
 fn what_the_front_says_is_not_taken_for_the_functions_words() {
     let cloud = Cloud::start();
     let gateway = gateway(&cloud, KEY);
-    for (function, status, code, ran) in [
-        ("crash", 502, "function_failed", "maybe"),
-        ("forbidden", 502, "upstream_auth", "no"),
-        ("busy", 503, "throttled", "no"),
-        ("slow", 504, "timeout", "maybe"),
-        ("down", 503, "unavailable", "maybe"),
-        ("gone", 502, "function_not_deployed", "no"),
-    ] {
-        let answer = gateway.post(&format!("/call/{function}"), &[], "x");
-        assert_eq!(answer.problem(status, code)["ran"], ran, "{function}");
-    }
-    let own = gateway.post("/call/teapot", &[], "x");
-    assert_eq!((own.status, own.text(), own.header("x-own")), (500, "its own words", Some("1")));
+    assert_told_apart(
+        &gateway,
+        &[
+            ("crash", 502, "function_failed", "maybe"),
+            ("forbidden", 502, "upstream_auth", "no"),
+            ("busy", 503, "throttled", "no"),
+            ("slow", 504, "timeout", "maybe"),
+            ("down", 503, "unavailable", "maybe"),
+            ("gone", 502, "function_not_deployed", "no"),
+        ],
+    );
 }
 
 #[test]

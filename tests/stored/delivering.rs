@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use super::{await_metric, gateway, metric, start, store};
+use super::{await_metric, gateway, start, store};
 use crate::support::{Peer, eventually};
 
 #[test]
@@ -58,8 +58,8 @@ fn a_target_that_fails_is_tried_again_until_it_takes_the_event() {
     store(&gateway, "/in", "1", "x");
     await_metric(&gateway, "gusset_deliveries_total{target=\"web\",outcome=\"delivered\"}", 1);
     assert_eq!(count.load(Ordering::Relaxed), 4);
-    assert_eq!(metric(&gateway, "gusset_deliveries_total{target=\"web\",outcome=\"failed\"}"), 3);
-    assert_eq!(metric(&gateway, "gusset_outbox_dead_letters"), 0);
+    assert_eq!(gateway.metric("gusset_deliveries_total{target=\"web\",outcome=\"failed\"}"), 3);
+    assert_eq!(gateway.metric("gusset_outbox_dead_letters"), 0);
 }
 
 #[test]
@@ -129,8 +129,8 @@ fn a_target_that_is_down_takes_nothing_from_another() {
         store(&gateway, "/in", &id.to_string(), "x");
     }
     eventually("the one that is up has all", || (peer.seen().len() == 50).then_some(()));
-    assert_eq!(metric(&gateway, "gusset_outbox_pending{target=\"down\"}"), 50);
-    let tried = metric(&gateway, "gusset_deliveries_total{target=\"down\",outcome=\"failed\"}");
+    assert_eq!(gateway.metric("gusset_outbox_pending{target=\"down\"}"), 50);
+    let tried = gateway.metric("gusset_deliveries_total{target=\"down\",outcome=\"failed\"}");
     assert!(tried < 200, "a target that is down was tried {tried} times");
 }
 

@@ -45,15 +45,7 @@ fn store(gateway: &Gateway, path: &str, id: &str, body: &str) -> Value {
     answer.json()
 }
 
-/// The value of a metric, by how its line begins.
-fn metric(gateway: &Gateway, line: &str) -> u64 {
-    let answer = gateway.ask_admin("/metrics");
-    let text = answer.text();
-    let value = text.lines().find_map(|one| one.strip_prefix(line));
-    value.map_or(0, |value| value.trim().parse().unwrap())
-}
-
 /// Waits until a metric has a value.
 fn await_metric(gateway: &Gateway, line: &str, value: u64) {
-    eventually(line, || (metric(gateway, line) == value).then_some(()));
+    eventually(line, || (gateway.metric(line) == value).then_some(()));
 }

@@ -1,6 +1,6 @@
 //! Topics of the gateway's own outbox, and the routes that take their events.
 
-use super::{await_metric, event, metric, start};
+use super::{await_metric, event, start};
 use crate::support::{Peer, eventually};
 
 fn config(web: &str, rest: &str) -> String {
@@ -78,7 +78,7 @@ fn what_nobody_consumes_waits_for_a_source() {
         ),
     ));
     eventually("all are delivered", || (peer.seen().len() == 3).then_some(()));
-    assert_eq!(metric(&gateway, "gusset_outbox_parked{target=\"local/{topic}\"}"), 0);
+    assert_eq!(gateway.metric("gusset_outbox_parked{target=\"local/{topic}\"}"), 0);
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn three_gateways_share_the_work_and_take_over_that_of_one_that_is_killed() {
     };
     let (one, two, three) = (start(), start(), start());
     let delivered = |gateway: &Gateway| {
-        super::metric(gateway, "gusset_deliveries_total{target=\"web\",outcome=\"delivered\"}")
+        gateway.metric("gusset_deliveries_total{target=\"web\",outcome=\"delivered\"}")
     };
     let mut ids = BTreeSet::new();
     let send = |gateway: &Gateway, ids: &mut BTreeSet<String>| {

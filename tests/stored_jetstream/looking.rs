@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{STORES, config, metric, ready, server, store};
+use super::{STORES, config, ready, server, store};
 use crate::support::{Gateway, Peer, eventually};
 
 fn json(gateway: &Gateway, args: &[&str]) -> Value {
@@ -30,7 +30,7 @@ fn dead_letters_are_listed_shown_dropped_and_replayed_by_any_gateway() {
     ready(&two);
     for gateway in [&one, &two] {
         eventually("they are dead", || {
-            (metric(gateway, "gusset_outbox_dead_letters") == 3).then_some(())
+            (gateway.metric("gusset_outbox_dead_letters") == 3).then_some(())
         });
     }
     let list = json(&two, &["outbox", "list", "--state", "dead", "-o", "json"]);
@@ -47,7 +47,7 @@ fn dead_letters_are_listed_shown_dropped_and_replayed_by_any_gateway() {
     assert_eq!(other.seen()[0].header("ce-gussetreplay"), Some("1"));
     for gateway in [&one, &two] {
         eventually("none is dead", || {
-            (metric(gateway, "gusset_outbox_dead_letters") == 0).then_some(())
+            (gateway.metric("gusset_outbox_dead_letters") == 0).then_some(())
         });
     }
     let none = two.gusset(&["replay", "--to", "other"]).ends(0);

@@ -68,16 +68,8 @@ fn gateway(server: &Server, web: &str, routes: &str) -> Gateway {
 
 fn ready(gateway: &Gateway) {
     eventually("the outbox is ready", || {
-        (metric(gateway, "gusset_outbox_ready") == 1).then_some(())
+        (gateway.metric("gusset_outbox_ready") == 1).then_some(())
     });
-}
-
-/// The value of a metric, by how its line begins.
-fn metric(gateway: &Gateway, line: &str) -> u64 {
-    let answer = gateway.ask_admin("/metrics");
-    let text = answer.text();
-    let value = text.lines().find_map(|one| one.strip_prefix(line));
-    value.map_or(0, |value| value.trim().parse().unwrap())
 }
 
 /// The headers of an event with this id.
@@ -148,7 +140,7 @@ fn two_gateways_share_the_work_of_one_outbox() {
             ids.insert(id);
             sent += 1;
         }
-        (metric(&one, delivered) > 0 && metric(&two, delivered) > 0).then_some(())
+        (one.metric(delivered) > 0 && two.metric(delivered) > 0).then_some(())
     });
     await_all(&arrived, &ids);
     let all = arrived.lock().unwrap().len();

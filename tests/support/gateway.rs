@@ -254,6 +254,13 @@ impl Gateway {
         Client::connect(host).round_trip(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
     }
 
+    /// The value of a metric by its name and labels; 0 if it is not there.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let said = self.ask_admin("/metrics");
+        let line = said.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
+    }
+
     /// Runs another command of the same binary against this gateway's admin port.
     pub(crate) fn gusset(&self, args: &[&str]) -> shell::Ran {
         let admin = format!("http://{}", self.admin);

@@ -20,6 +20,7 @@ pub(crate) mod strict;
 pub(crate) mod yaml;
 
 use std::{
+    collections::BTreeSet,
     net::TcpListener,
     path::{Path, PathBuf},
     thread,
@@ -33,6 +34,11 @@ pub(crate) use strict::Strict;
 
 /// The longest that any test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Numbers as texts.
+pub(crate) fn all_of(range: std::ops::Range<u32>) -> BTreeSet<String> {
+    range.map(|number| number.to_string()).collect()
+}
 
 /// The repository's top folder.
 pub(crate) fn root() -> &'static Path {

@@ -2,6 +2,7 @@
 //! every request byte for byte.
 
 use std::{
+    collections::BTreeSet,
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex, PoisonError,
@@ -112,6 +113,12 @@ impl Peer {
     /// Everything that was read so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The different texts that were sent.
+    pub(crate) fn bodies(&self) -> BTreeSet<String> {
+        let seen = self.seen();
+        seen.iter().map(|seen| String::from_utf8(seen.body.clone()).unwrap()).collect()
     }
 
     /// The one request that was made.
