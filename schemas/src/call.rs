@@ -144,3 +144,27 @@ impl Call {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_id_of_two_principals_or_routes_or_sources_is_two_events() {
+        let of = Identity::of;
+        let all = [
+            of("paid", None, "/shop", "1"),
+            of("paid", Some("ada"), "/shop", "1"),
+            of("paid", Some("bob"), "/shop", "1"),
+            of("sent", Some("ada"), "/shop", "1"),
+            of("paid", Some("ada"), "/shop/1", "1"),
+            of("paid", Some("ada"), "/shop", "/11"),
+            of("paid", Some("ada/shop"), "", "1"),
+            of("paidada", None, "/shop", "1"),
+        ];
+        for (place, one) in all.iter().enumerate() {
+            assert!(!all[..place].contains(one), "{place}");
+        }
+        assert_eq!(of("paid", Some("ada"), "/shop", "1"), all[1]);
+    }
+}
