@@ -253,3 +253,40 @@ fn core_nats_is_consumed_too_and_check_says_what_it_does_not_promise() {
     let checked = gateway.gusset(&["check", "-c", FILE]);
     assert!(checked.out.contains("is core NATS: what is published while nobody listens"));
 }
+
+#[test]
+fn what_core_nats_sends_to_a_full_outbox_waits_in_bounds_and_each_that_is_lost_is_counted() {
+    let server = Server::start();
+    let well = Arc::new(AtomicBool::new(false));
+    let up = Arc::clone(&well);
+    let peer = Peer::start(move |exchange| {
+        exchange.read();
+        exchange.answer(if up.load(Relaxed) { 200 } else { 503 }, &[], "");
+    });
+    let small = "outbox: { path: small, max_size: 16MiB, per_target: 20% }\n";
+    let gateway = Gateway::start(&config(&server, &peer, "from: \"bus/orders.>\"", small));
+    eventually("it consumes", || {
+        (gateway.metric("gusset_source_up{source=\"work\"}") == 1).then_some(())
+    });
+    let mut wire = server.connect();
+    wire.publish("orders.huge", vec![b'x'; 900_000]);
+    for _ in 0..500 {
+        wire.publish("orders.large", vec![b'x'; 200_000]);
+    }
+    let count = |outcome: &str| {
+        gateway
+            .metric(&format!("gusset_source_events_total{{source=\"work\",outcome=\"{outcome}\"}}"))
+    };
+    eventually("what finds no room is counted", || (count("lost") > 1).then_some(()));
+    well.store(true, Relaxed);
+    eventually("each was stored or counted", || {
+        (count("stored") + count("lost") == 501).then_some(())
+    });
+    // 64 MiB are 335 of them, and some are in the outbox or on their way there.
+    assert!((335..450).contains(&count("stored")), "{}", count("stored"));
+    eventually("it is told", || {
+        gateway.stderr().iter().any(|line| line.contains("messages were lost")).then_some(())
+    });
+    let huge = "a message of orders.huge is lost, as its broker keeps none";
+    assert!(gateway.stderr().iter().any(|line| line.contains(huge)));
+}

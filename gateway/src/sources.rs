@@ -13,8 +13,8 @@ use crate::{
 
 /// Nothing is consumed yet.
 pub(crate) fn new(plane: Arc<Plane>, tools: Tools) -> Triggers {
-    let tell = |name: &schemas::Name, state: &State| {
-        print::error(&format!("gusset: source `{name}`: {state}"));
+    let tell = |name: &schemas::Name, what: &dyn std::fmt::Display| {
+        print::error(&format!("gusset: source `{name}`: {what}"));
     };
     Triggers::new(plane, tools, Arc::new(tell))
 }
@@ -31,12 +31,15 @@ pub(crate) fn metrics(triggers: &Triggers) -> String {
         (source(&one.name), u64::from(up))
     });
     let counted = |name: &schemas::Name, counts: &Counts| {
-        [("stored", &counts.stored), ("repeated", &counts.repeated), ("held", &counts.held)].map(
-            |(outcome, count)| {
-                let labels = format!("{},{}", source(name), label("outcome", outcome));
-                (labels, count.load(Relaxed))
-            },
-        )
+        let all = [
+            ("stored", counts.stored.load(Relaxed)),
+            ("repeated", counts.repeated.load(Relaxed)),
+            ("held", counts.held.load(Relaxed)),
+            ("lost", counts.lost.load(Relaxed) + counts.dropped.load(Relaxed)),
+        ];
+        all.map(|(outcome, count)| {
+            (format!("{},{}", source(name), label("outcome", outcome)), count)
+        })
     };
     metrics::print([
         Metric(
@@ -48,7 +51,7 @@ pub(crate) fn metrics(triggers: &Triggers) -> String {
         Metric(
             "gusset_source_events_total",
             "counter",
-            "Messages of brokers: stored, stored before, or held because they cannot be.",
+            "Messages of brokers: stored, stored before, held because they cannot be, or lost.",
             all.iter().flat_map(|one| counted(&one.name, &one.counts)).collect(),
         ),
     ])

@@ -1,7 +1,11 @@
 //! Consuming what a broker keeps, for a source: each message is the broker's until it is settled,
 //! so that whoever dies in between loses nothing.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use schemas::Fault;
 
@@ -55,14 +59,19 @@ pub enum Consumer {
     Amqp(Box<amqp::Consumer>),
 }
 
-/// Begins to consume.
+/// Begins to consume. What a broker keeps nothing of and nobody takes in time is counted in `lost`.
 ///
 /// # Errors
 /// If the broker cannot be reached, or has not what is wanted.
-pub async fn consume(target: &Target, tools: &Tools, wanted: &Wanted) -> Result<Consumer, Fault> {
+pub async fn consume(
+    target: &Target,
+    tools: &Tools,
+    wanted: &Wanted,
+    lost: &Arc<AtomicU64>,
+) -> Result<Consumer, Fault> {
     match target {
         Target::Nats(target) => {
-            nats::consume(Arc::clone(target), tools, wanted).await.map(Consumer::Nats)
+            nats::consume(Arc::clone(target), tools, wanted, lost).await.map(Consumer::Nats)
         }
         Target::Amqp(target) => {
             amqp::consume(target, tools, wanted).await.map(Box::new).map(Consumer::Amqp)
@@ -99,6 +108,12 @@ impl Taken {
     #[must_use]
     pub fn new(topic: &str, message: Message, id: Option<String>) -> Self {
         Self { topic: topic.to_owned(), message, id, hold: Hold::Nothing }
+    }
+
+    /// Whether the broker has it until it is settled.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        !matches!(self.hold, Hold::Nothing)
     }
 
     /// It is safe elsewhere: the broker may forget it. If the broker does not hear of it, it gives

@@ -37,8 +37,8 @@ pub struct Triggers {
     counts: Mutex<BTreeMap<Name, Arc<Counts>>>,
 }
 
-/// Who is told of what goes wrong with a source.
-pub type Tell = Arc<dyn Fn(&Name, &State) + Send + Sync>;
+/// Who is told of what happens to a source, in words.
+pub type Tell = Arc<dyn Fn(&Name, &dyn fmt::Display) + Send + Sync>;
 
 struct Running {
     /// Of everything that it is made of: an equal one goes on over a reload.

@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ingress::Upstream;
@@ -35,6 +35,9 @@ const ROOM: Duration = Duration::from_secs(1);
 /// When a message that the outbox can never take is offered again: a person has to do something.
 const HELD: Duration = Duration::from_mins(5);
 
+/// How often it is told that messages were lost.
+const LOSSES: Duration = Duration::from_secs(10);
+
 /// What a source has done.
 #[derive(Debug, Default)]
 pub struct Counts {
@@ -44,6 +47,10 @@ pub struct Counts {
     pub repeated: AtomicU64,
     /// Messages that the outbox cannot take, and that stay with the broker.
     pub held: AtomicU64,
+    /// Messages that the outbox cannot take, and that no broker keeps.
+    pub dropped: AtomicU64,
+    /// Messages that came faster than they could be stored, from a broker that keeps none.
+    pub lost: Arc<AtomicU64>,
 }
 
 /// Whether a source consumes.
@@ -95,8 +102,8 @@ impl Shared {
         }
     }
 
-    fn tell(&self, state: &State) {
-        (self.tell)(&self.name, state);
+    fn tell(&self, what: &dyn fmt::Display) {
+        (self.tell)(&self.name, what);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -118,7 +125,12 @@ impl Job {
     pub(crate) async fn run(mut self) {
         let mut wait = AGAIN_FIRST;
         while !*self.stopping.borrow() {
-            let connecting = consume::consume(&self.upstream.target, &self.tools, &self.wanted);
+            let connecting = consume::consume(
+                &self.upstream.target,
+                &self.tools,
+                &self.wanted,
+                &self.shared.counts.lost,
+            );
             let mut stopping = self.stopping.clone();
             let consumer = tokio::select! {
                 biased;
@@ -150,6 +162,7 @@ impl Job {
         let room = Arc::new(Semaphore::new(self.wanted.at_once));
         let mut storing = JoinSet::new();
         let mut stopping = self.stopping.clone();
+        let mut losses = Losses::new(&self.shared.counts);
         let why = loop {
             // A permit first: what is not taken yet is the broker's to give to others.
             let next = async {
@@ -172,6 +185,7 @@ impl Job {
                 },
             }
             while storing.try_join_next().is_some() {}
+            losses.tell(&self.shared);
         };
         while storing.join_next().await.is_some() {}
         why
@@ -199,11 +213,20 @@ impl Job {
                     }
                     // Another message that happens to be known by the same name.
                     Err(NotStored::Conflict) => record.head.identity = None,
+                    Err(error @ NotStored::TooLarge { .. }) if !taken.is_kept() => {
+                        shared.counts.dropped.fetch_add(1, Relaxed);
+                        let topic = &taken.topic;
+                        shared.tell(&format_args!(
+                            "a message of {topic} is lost, as its broker keeps none: {error}"
+                        ));
+                        return;
+                    }
                     Err(error @ NotStored::TooLarge { .. }) => {
                         shared.counts.held.fetch_add(1, Relaxed);
                         let topic = &taken.topic;
-                        let why = format!("a message of {topic} stays with the broker: {error}");
-                        shared.tell(&State::Failed(why.into()));
+                        shared.tell(&format_args!(
+                            "a message of {topic} stays with the broker: {error}"
+                        ));
                         let mut stopping = stopping.clone();
                         // One that is dropped goes back with its connection.
                         tokio::select! {
@@ -223,5 +246,31 @@ impl Job {
                 }
             }
         }
+    }
+}
+
+/// How much of what was lost has been told.
+struct Losses {
+    told: u64,
+    at: Option<Instant>,
+}
+
+impl Losses {
+    fn new(counts: &Counts) -> Self {
+        Self { told: counts.lost.load(Relaxed), at: None }
+    }
+
+    /// Tells of what was lost since, if it is time to.
+    fn tell(&mut self, shared: &Shared) {
+        let lost = shared.counts.lost.load(Relaxed);
+        if lost == self.told || self.at.is_some_and(|at| at.elapsed() < LOSSES) {
+            return;
+        }
+        shared.tell(&format_args!(
+            "{} messages were lost: they came faster than they could be stored, and their broker \
+             keeps none",
+            lost - self.told
+        ));
+        (self.told, self.at) = (lost, Some(Instant::now()));
     }
 }

@@ -1,10 +1,17 @@
 //! Consuming a subject for a source: from the stream that keeps it, by a durable consumer whose
 //! place the server remembers; or from core NATS, where what nobody hears is gone.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use async_nats::{
-    Client, Subscriber,
+    Client, Event,
     jetstream::{
         self,
         consumer::{AckPolicy, PullConsumer, pull},
@@ -13,7 +20,12 @@ use async_nats::{
 use futures_util::StreamExt as _;
 use schemas::{Class, Fault};
 
-use super::{config::Target, follow, reply::pairs};
+use super::{
+    config::Target,
+    follow,
+    heard::{self, Heard},
+    reply::pairs,
+};
 use crate::{
     Tools,
     consume::{Hold, Taken, Wanted},
@@ -42,7 +54,7 @@ enum From {
         /// Its name and when it was made, so that the numbers of another are not taken for its own.
         stream: String,
     },
-    Subject(Subscriber),
+    Subject(Heard),
 }
 
 impl std::fmt::Debug for Consumer {
@@ -51,7 +63,8 @@ impl std::fmt::Debug for Consumer {
     }
 }
 
-/// Begins to consume.
+/// Begins to consume. What core NATS sends and nobody has taken when 64 MiB of it wait is lost, and
+/// counted in `lost`.
 ///
 /// # Errors
 /// If no server can be reached, no stream keeps the subject, or the consumer of this name is
@@ -60,17 +73,27 @@ pub async fn consume(
     target: Arc<Target>,
     tools: &Tools,
     wanted: &Wanted,
+    lost: &Arc<AtomicU64>,
 ) -> Result<Consumer, Fault> {
-    let client = follow::connect(&target, tools, "source", None).await?;
+    let dropped = Arc::clone(lost);
+    let client = follow::connect(&target, tools, "source", move |event| {
+        // The client library has dropped a message before it was heard.
+        if let Event::SlowConsumer(_) = event {
+            dropped.fetch_add(1, Relaxed);
+        }
+        ready(())
+    });
+    let client = client.await?;
     let from = if target.jetstream {
         stream(&client, &target, wanted).await?
     } else {
         // Those of one name share what comes, so that several gateways do not each take it.
         let subscribed = client.queue_subscribe(wanted.from.to_string(), wanted.name.to_string());
-        From::Subject(subscribed.await.map_err(|error| {
+        let subscriber = subscribed.await.map_err(|error| {
             Fault::new(Class::BadRequest, "this is not a subject that can be subscribed to")
                 .because(error)
-        })?)
+        })?;
+        From::Subject(Heard::new(subscriber, heard::BYTES_MAX, Arc::clone(lost)))
     };
     Ok(Consumer { from, _client: client })
 }
@@ -149,9 +172,7 @@ impl Consumer {
     /// If the connection was lost, or the consumer was taken away.
     pub async fn next(&mut self) -> Result<Taken, Fault> {
         let (message, hold, id) = match &mut self.from {
-            From::Subject(subscriber) => {
-                (subscriber.next().await.ok_or_else(ended)?, Hold::Nothing, None)
-            }
+            From::Subject(heard) => (heard.next().await.ok_or_else(ended)?, Hold::Nothing, None),
             From::Stream { messages, stream } => {
                 let message = messages.next().await.ok_or_else(ended)?.map_err(lost)?;
                 let number = message.info().map_err(lost)?.stream_sequence;

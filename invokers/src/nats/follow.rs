@@ -1,6 +1,9 @@
 //! Listening on a subject, for `gusset subscribe`. What JetStream takes is heard here too.
 
-use std::{future::ready, sync::Arc};
+use std::{
+    future::{Ready, ready},
+    sync::Arc,
+};
 
 use async_nats::{Client, ConnectOptions, Event, ServerError, Subscriber};
 use futures_util::StreamExt as _;
@@ -29,7 +32,16 @@ pub async fn follow(
     subject: &str,
 ) -> Result<Following, Fault> {
     let (tell, refused) = mpsc::channel(1);
-    let client = connect(target, tools, "subscribe", Some(tell)).await?;
+    let client = connect(target, tools, "subscribe", move |event| {
+        if let Event::ServerError(ServerError::Other(said)) = event
+            && said.starts_with("Permissions Violation for Subscription")
+        {
+            // The first refusal is enough; a second finds the queue full.
+            drop(tell.try_send(said));
+        }
+        ready(())
+    });
+    let client = client.await?;
     let subscriber = client.subscribe(subject.to_owned()).await.map_err(|error| {
         Fault::new(Class::BadRequest, "this is not a subject that can be subscribed to")
             .because(error)
@@ -38,28 +50,19 @@ pub async fn follow(
     Ok(Following { subscriber, refused, _client: client })
 }
 
-/// Connects for something that listens. The connection is made again when it is lost. `refused` is
-/// told if the user may not subscribe.
+/// Connects for something that listens. The connection is made again when it is lost. `heard` is
+/// told of what happens to it.
 pub(super) async fn connect(
     target: &Arc<Target>,
     tools: &Tools,
     what_for: &str,
-    refused: Option<mpsc::Sender<String>>,
+    heard: impl Fn(Event) -> Ready<()> + Send + Sync + 'static,
 ) -> Result<Client, Fault> {
     let (credential, secrets) = (Arc::clone(target), tools.clone());
     let options = ConnectOptions::with_auth_callback(move |nonce| {
         ready(credential.credential.answer(&secrets, &nonce))
     })
-    .event_callback(move |event| {
-        if let Event::ServerError(ServerError::Other(said)) = event
-            && said.starts_with("Permissions Violation for Subscription")
-            && let Some(refused) = &refused
-        {
-            // The first refusal is enough; a second finds the queue full.
-            drop(refused.try_send(said));
-        }
-        ready(())
-    });
+    .event_callback(heard);
     let tls = target.servers.iter().any(|server| server.starts_with("tls://"));
     let options = of_every_connection(options, target, tools, tls).map_err(|why| why.fault())?;
     options

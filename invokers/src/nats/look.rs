@@ -1,7 +1,7 @@
 //! What stands behind an upstream with JetStream, for `gusset check --live`: the streams that take
 //! its subjects, how they keep what they have acknowledged, and the consumers of its sources.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, future::ready, sync::Arc};
 
 use async_nats::jetstream::{
     self, Context,
@@ -40,7 +40,7 @@ pub async fn look(
     if !target.jetstream {
         return Vec::new();
     }
-    let client = match follow::connect(target, tools, "check", None).await {
+    let client = match follow::connect(target, tools, "check", |_| ready(())).await {
         Ok(client) => client,
         Err(fault) => return vec![Looked { at: "JetStream".to_owned(), outcome: Err(fault) }],
     };

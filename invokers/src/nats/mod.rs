@@ -8,6 +8,7 @@ mod auth;
 mod config;
 mod consume;
 mod follow;
+mod heard;
 mod look;
 mod refusal;
 mod reply;
