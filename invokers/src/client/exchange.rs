@@ -93,7 +93,9 @@ pub(super) enum Broke {
     Body(BodyError),
     /// What came is no response.
     Malformed(&'static str),
-    /// The connection broke, or ended before there was a response.
+    /// The connection broke, or ended before there was a byte of a response.
+    Silent(io::Error),
+    /// The connection broke, or ended, within a response.
     Off(io::Error),
 }
 
@@ -186,16 +188,24 @@ pub(super) async fn exchange(
                 Ok(0) => {
                     let error = sending.failed.take();
                     let error = error.unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
-                    return Poll::Ready(Err(Broke::Off(error)));
+                    return Poll::Ready(Err(broke_off(&connection, interim, error)));
                 }
                 Ok(_) => {}
-                Err(error) => return Poll::Ready(Err(Broke::Off(error))),
+                Err(error) => return Poll::Ready(Err(broke_off(&connection, interim, error))),
             }
         }
     })
     .await?;
     let sending = if sending.done() { None } else { Some(sending) };
     Ok(answer(connection, answered, sending, body))
+}
+
+/// Says whether anything had come.
+fn broke_off(connection: &Connection, interim: u32, error: io::Error) -> Broke {
+    match connection.bytes.is_empty() && interim == 0 {
+        true => Broke::Silent(error),
+        false => Broke::Off(error),
+    }
 }
 
 /// Interim responses that may come before the one that counts.

@@ -4,7 +4,9 @@
 //! endpoint; a request is written and its response read in the task that asks. Its use is two steps, so that a kind
 //! translates for the endpoint that it gets: [`Client::open`] finds a connection and says where it
 //! leads, [`Client::send`] sends once. A connection that has died in the pool, before a byte of
-//! the request was written, is replaced in silence: that is not a try.
+//! the request was written, is replaced in silence: that is not a try. So is one that its service
+//! closes without a word while a request without a body is on its way that asks for nothing to be
+//! changed (RFC 9110, section 9.2.2): the service had done with the connection.
 
 mod ahead;
 mod connect;
@@ -23,6 +25,7 @@ use std::{
 };
 
 use discovery::Endpoints;
+use http_body::Body as _;
 use schemas::{Body, BodyError, Class, EndpointId, Fault};
 
 pub(crate) use self::{
@@ -134,13 +137,21 @@ impl Client {
         deadline: Instant,
     ) -> Result<Answered, Failed> {
         let Line { place, connection, pooled, .. } = line;
+        let safe = head.method.is_safe() && head.upgrade.is_none() && body.is_end_stream();
         match exchange::exchange(connection, &place.origin, head, body).await {
             Ok(answered) => Ok(answered),
-            // It died in the pool. Rare, so boxed: a future is moved about at its full size.
-            Err(Broke::Unwritten(_)) if pooled => {
+            Err(broke) => {
+                let replaced = match broke {
+                    Broke::Unwritten(_) => pooled,
+                    Broke::Silent(_) => pooled && safe,
+                    _ => false,
+                };
+                if !replaced {
+                    return Err(failed(broke));
+                }
+                // Rare, so boxed: a future is moved about at its full size.
                 Box::pin(self.send_afresh(place, head, body, deadline)).await
             }
-            Err(broke) => Err(failed(broke)),
         }
     }
 
@@ -207,7 +218,7 @@ fn failed(broke: Broke) -> Failed {
             Fault::new(Class::UpstreamProtocol, "the upstream's answer is not valid HTTP")
                 .because(io::Error::new(io::ErrorKind::InvalidData, what))
         }
-        Broke::Off(error) => {
+        Broke::Silent(error) | Broke::Off(error) => {
             Fault::new(Class::UpstreamProtocol, "the upstream broke off before it answered")
                 .because(error)
         }

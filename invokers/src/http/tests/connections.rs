@@ -82,6 +82,60 @@ async fn an_answer_that_ends_with_its_connection_is_read_to_its_end() {
     .await;
 }
 
+/// A peer that answers one request on its first connection and hangs up at the second, which it has
+/// read; on others it answers. Says how many requests have come to it.
+async fn hanging_up() -> (String, Arc<Mutex<Vec<String>>>) {
+    let seen = Arc::<Mutex<Vec<String>>>::default();
+    let all = Arc::clone(&seen);
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let address = raw(async move |mut stream| {
+        let first = first.swap(false, std::sync::atomic::Ordering::Relaxed);
+        for round in 0.. {
+            let mut some = [0; 1024];
+            let count = stream.read(&mut some).await.unwrap();
+            if count == 0 {
+                return;
+            }
+            let line = String::from_utf8_lossy(&some[..count]);
+            all.lock().unwrap().push(line.lines().next().unwrap().to_owned());
+            if first && round == 1 {
+                return;
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").await.unwrap();
+        }
+    })
+    .await;
+    (format!("http://{address}"), seen)
+}
+
+#[tokio::test]
+async fn what_asks_for_no_change_is_sent_afresh_when_a_kept_connection_ends_without_a_word() {
+    core(async {
+        let (url, seen) = hanging_up().await;
+        let lane = lane(&[&url]);
+        assert_eq!(said(&lane, get("/1")).await, "hi");
+        assert_eq!(said(&lane, get("/2")).await, "hi");
+        let seen = seen.lock().unwrap().clone();
+        assert_eq!(seen, ["GET /1 HTTP/1.1", "GET /2 HTTP/1.1", "GET /2 HTTP/1.1"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_may_have_changed_something_is_not_sent_afresh() {
+    core(async {
+        for (method, body) in [(Method::POST, ""), (Method::DELETE, ""), (Method::GET, "body")] {
+            let (url, seen) = hanging_up().await;
+            let lane = lane(&[&url]);
+            assert_eq!(said(&lane, get("/1")).await, "hi");
+            let fault = fault(&lane, call(method, "/2", &[], body)).await;
+            assert_eq!((fault.class, fault.ran), (Class::UpstreamProtocol, Ran::Maybe));
+            assert_eq!(seen.lock().unwrap().len(), 2);
+        }
+    })
+    .await;
+}
+
 /// A peer on a thread of its own. It answers one request on each connection and says then that it
 /// waits; told to go on, it closes the connection and says so on another, its `control`.
 fn closing_peer() -> (String, SocketAddr, mpsc::Sender<()>, mpsc::Receiver<()>) {
