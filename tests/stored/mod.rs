@@ -4,6 +4,7 @@ mod admin;
 mod answering;
 mod delivering;
 mod full_disk;
+mod identity;
 mod ordering;
 mod replay;
 mod topics;
