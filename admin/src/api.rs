@@ -207,7 +207,10 @@ async fn listed(
     Path(name): Path<String>,
 ) -> Result<Json<Vec<views::ListedView>>, Problem> {
     let table = api.live.table();
-    let upstream = invoke::upstream(&table, &name)?;
+    let unknown = |problem: Problem| {
+        Problem::from(Fault::new(Class::NotFound, problem.detail().to_owned()).code("no_upstream"))
+    };
+    let upstream = invoke::upstream(&table, &name).map_err(unknown)?;
     let all = api.live.list(Arc::clone(&upstream)).await?;
     Ok(Json(views::listed(&table, &upstream, all)))
 }
@@ -360,6 +363,10 @@ async fn read<T: DeserializeOwned>(request: Request<Received>) -> Result<T, Prob
         ));
     }
     let bytes = collect(request).await?;
+    // The values of an object would be taken from a list too, in the order in which they stand here.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::new(Class::BadRequest, "the body is a list; write an object, { … }"));
+    }
     serde_json::from_slice(&bytes)
         .map_err(|error| Problem::new(Class::BadRequest, format!("the body: {error}")))
 }

@@ -162,7 +162,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
                 "The upstream's name.",
                 json!({ "type": "string", "minLength": 1 }),
             )],
-            problems: &[400, 502, 503, 504],
+            problems: &[400, 404, 502, 503, 504],
             ..get(
                 "/api/v1/upstreams/{upstream}/functions",
                 "listed",

@@ -398,3 +398,14 @@ async fn functions_are_told_with_the_routes_that_name_them() {
     let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(said, json!([{"address": "web", "kind": "http", "routes": ["all"]}]));
 }
+
+#[tokio::test]
+async fn an_upstream_that_is_not_there_has_no_functions_and_no_document() {
+    let live = Fake::new(true, None);
+    for what in ["functions", "openapi.json"] {
+        let (status, said) =
+            ask(&live, Method::GET, &format!("/api/v1/upstreams/none/{what}"), "").await;
+        let said: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!((status, &said["code"]), (404, &json!("no_upstream")), "{what}");
+    }
+}

@@ -329,3 +329,15 @@ async fn what_cannot_be_stored_stays_a_dead_letter() {
     assert_eq!((status, &said["code"]), (503, &json!("outbox_broken")));
     assert_eq!(store.holds().dead, 2);
 }
+
+#[tokio::test]
+async fn a_list_is_no_object_and_drops_nothing() {
+    let (store, live) = five().await;
+    let before = store.holds();
+    for path in ["/api/v1/outbox/drop", "/api/v1/outbox/count", "/api/v1/outbox/replay"] {
+        for body in [json!([]), json!([null, null]), json!(["dead", "web"])] {
+            assert_eq!(post(&live, path, body).await.0, 400, "{path}");
+        }
+    }
+    assert_eq!(store.holds(), before);
+}
