@@ -13,9 +13,9 @@ use schemas::{Body, Class, Fault};
 use super::{
     Origin,
     connect::{Connector, Speaks},
-    exchange::{self, Head},
-    failed,
+    exchange, failed,
     pool::Pool,
+    sending::Head,
 };
 use crate::{Tools, client::Failed, tls::Tls};
 

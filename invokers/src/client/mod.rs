@@ -15,6 +15,7 @@ mod fetch;
 mod incoming;
 mod origin;
 mod pool;
+mod sending;
 mod stream;
 
 use std::{
@@ -35,10 +36,7 @@ pub(crate) use self::{
     origin::server_name_of,
     stream::Stream,
 };
-pub use self::{
-    exchange::{Answered, Head},
-    origin::Origin,
-};
+pub use self::{exchange::Answered, origin::Origin, sending::Head};
 use self::{
     exchange::{Broke, Connection},
     pool::Pool,
