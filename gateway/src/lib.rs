@@ -1,12 +1,12 @@
 //! The binary gusset: command line, files and wiring. The only crate that reads arguments, the
 //! environment or configuration files.
 //!
-//! Start with `cli/` (the words, and all that is printed), then `commands/` (one file for each
-//! command). `serve.rs` runs a gateway from its first bind to its last byte.
-
-pub mod cli;
+//! Start with `commands/` (the words, and one file for each command), which stands on `cli/` (how a
+//! command ends, and all that is printed). `serve.rs` runs a gateway from its first bind to its last
+//! byte.
 
 mod caller;
+mod cli;
 mod client;
 mod commands;
 mod configuration;
@@ -22,3 +22,5 @@ mod samples;
 mod secrets;
 mod serve;
 mod sources;
+
+pub use self::commands::main;

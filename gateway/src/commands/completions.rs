@@ -3,7 +3,8 @@
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use crate::cli::{Done, Gusset, print};
+use super::Gusset;
+use crate::cli::{Done, print};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -115,7 +115,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::cli::{Command, Gusset};
+    use crate::commands::{Command, Gusset};
 
     #[test]
     fn what_is_written_is_what_is_asked() {

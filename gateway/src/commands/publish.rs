@@ -157,7 +157,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::cli::{Command, Gusset};
+    use crate::commands::{Command, Gusset};
 
     fn args(line: &str) -> Args {
         match Gusset::parse_from(line.split(' ')).command {

@@ -21,7 +21,7 @@ const MESSAGE: usize = 256;
 
 /// Messages as they were heard.
 pub(super) struct Heard {
-    messages: mpsc::UnboundedReceiver<Message>,
+    messages: mpsc::Receiver<Message>,
     waiting: Arc<AtomicUsize>,
     listening: AbortHandle,
 }
@@ -29,8 +29,8 @@ pub(super) struct Heard {
 impl Heard {
     /// Listens from now on. What comes while `most` bytes wait is counted in `lost`.
     pub(super) fn new(subscriber: Subscriber, most: usize, lost: Arc<AtomicU64>) -> Self {
-        // Bounded by the bytes in it.
-        let (hand_on, messages) = mpsc::unbounded_channel();
+        // So many fit into the bytes, though they were empty.
+        let (hand_on, messages) = mpsc::channel(most / MESSAGE);
         let waiting = Arc::new(AtomicUsize::new(0));
         let listening = listen(subscriber, hand_on, Arc::clone(&waiting), most, lost);
         Self { messages, waiting, listening: tokio::spawn(listening).abort_handle() }
@@ -52,7 +52,7 @@ impl Drop for Heard {
 
 async fn listen(
     mut subscriber: Subscriber,
-    hand_on: mpsc::UnboundedSender<Message>,
+    hand_on: mpsc::Sender<Message>,
     waiting: Arc<AtomicUsize>,
     most: usize,
     lost: Arc<AtomicU64>,
@@ -64,7 +64,7 @@ async fn listen(
             continue;
         }
         waiting.fetch_add(size, Relaxed);
-        if hand_on.send(message).is_err() {
+        if hand_on.try_send(message).is_err() {
             return;
         }
     }

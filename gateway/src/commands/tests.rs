@@ -1,3 +1,5 @@
+use std::io;
+
 use clap::CommandFactory as _;
 
 use super::*;
