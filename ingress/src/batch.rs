@@ -11,12 +11,10 @@ use schemas::{Ack, Attributes, Call, Class, Event, Fault, Receipt};
 use tokio::time::Instant;
 
 use crate::{
-    Action, Destination, Route,
+    Action, Destination, Route, View,
     answer::{self, About, Answer},
     make::{self, Asked, Made},
-    mirror,
-    plane::View,
-    rates,
+    mirror, rates,
     recorder::{Trace, series::SeriesId},
     routes::Chosen,
     steps::{self, Refused},

@@ -28,10 +28,13 @@ mod stored;
 pub mod table;
 mod tunnel;
 mod values;
+mod view;
 
 pub use allow::Allow;
-pub use plane::{Courier, NotReplaced, Plane, RecordFormat, Settings};
+pub use plane::{Courier, NotReplaced, Plane, Settings};
+pub use recorder::log::RecordFormat;
 pub use recorder::series::label_value;
 pub use table::{
     Action, Admin, Destination, Listener, OnJetstream, Outbox, Route, Table, Upstream,
 };
+pub(crate) use view::View;

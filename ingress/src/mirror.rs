@@ -20,10 +20,10 @@ use schemas::{Body, BodyError, Call, Class, Event, Verdict};
 use tokio::sync::oneshot;
 
 use crate::{
-    Route,
+    Route, View,
     make::{Asked, Made, call as make_call},
-    plane::{View, read_leftover},
     recorder::{Recorder, series::SeriesId},
+    reply::read_leftover,
     routes::Chosen,
     table::Mirror,
 };

@@ -1,13 +1,23 @@
-//! The way back: a function's reply in the form that the route wants (`reply_format`).
+//! The way back: a function's reply in the form that the route wants (`reply_format`), or read away.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use policy::Policy;
 use schemas::{
     Attributes, Body, Class, Fault, Format, Reply,
     cloudevents::{self, Arrival, STRUCTURED_JSON},
 };
 
 use crate::Route;
+
+/// How much of an answer that nobody wants is read, so that its connection can be used again.
+const LEFTOVER_BYTES: usize = 64 << 10;
+
+/// Reads the rest of an answer that nobody wants, so that its connection can be used again. What
+/// has been delivered stays delivered, whatever becomes of the rest.
+pub(crate) async fn read_leftover(body: Body, policy: &Policy) {
+    drop(tokio::time::timeout(policy.timeout, body.collect(LEFTOVER_BYTES)).await);
+}
 
 /// Puts a reply into the wanted form. A reply that is no event stays as it is, and so does a
 /// failure.

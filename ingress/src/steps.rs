@@ -9,7 +9,7 @@ use schemas::{Attributes, Body, BodyError, Class, Context, Event, Fault, Format,
 use tokio::sync::oneshot;
 
 use crate::{
-    Action, Destination, Route,
+    Action, Destination, Route, View,
     answer::{self, About, Answer},
     batch,
     decode::{self, Announced, Carried},
@@ -19,7 +19,7 @@ use crate::{
     make::{self, Asked},
     mirror,
     outgoing::Outgoing,
-    plane::{View, core::Core},
+    plane::core::Core,
     rates,
     recorder::Trace,
     routes::{Chosen, Door, Limits, Refusal, Seen},

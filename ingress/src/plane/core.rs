@@ -28,10 +28,9 @@ use super::{
     connection,
     courier::{self, Parcel},
     gate::{Gate, ListenerId},
-    view::View,
 };
 use crate::{
-    Table,
+    Table, View,
     edge::Hop,
     recorder::{Recorder, log, series::TableSeries},
     steps::Peer,

@@ -13,11 +13,11 @@ use outbox::{
 use policy::Policy;
 use schemas::{Body, Class, Fault, Ran, Reply};
 
-use super::View;
-use crate::stored::again::{self, Called, Replied};
-
-/// How much of an answer that nobody wants is read, so that its connection can be used again.
-const LEFTOVER_BYTES: usize = 64 << 10;
+use crate::{
+    View,
+    reply::read_leftover,
+    stored::again::{self, Called, Replied},
+};
 
 /// How much of an answer that has not delivered is kept for a dead letter.
 const START_BYTES: usize = 1 << 10;
@@ -118,12 +118,6 @@ async fn read_start(mut body: Body, policy: &Policy) -> Vec<u8> {
         read_leftover(body, policy).await;
     }
     start
-}
-
-/// Reads the rest of an answer that nobody wants, so that its connection can be used again. What
-/// has been delivered stays delivered, whatever becomes of the rest.
-pub(crate) async fn read_leftover(body: Body, policy: &Policy) {
-    drop(tokio::time::timeout(policy.timeout, body.collect(LEFTOVER_BYTES)).await);
 }
 
 /// A failure, where there surely is one.

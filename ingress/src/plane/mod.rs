@@ -9,12 +9,9 @@ mod gate;
 mod http1;
 mod listen;
 mod replace;
-mod view;
 
 pub use courier::Courier;
-pub(crate) use finishing::read_leftover;
 pub use replace::NotReplaced;
-pub(crate) use view::View;
 
 use std::{
     fmt, io,
@@ -38,7 +35,7 @@ use crate::{
     Table,
     recorder::{
         Newest, Recorder,
-        log::{Lines, Writer},
+        log::{Lines, RecordFormat, Writer},
         metrics::{self, CoreMetrics},
         series::Book,
     },
@@ -56,17 +53,6 @@ pub struct Settings {
     pub records: RecordFormat,
     /// Connections at most, all cores together; more are closed as they come.
     pub connections: usize,
-}
-
-/// How records are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordFormat {
-    /// One readable line a request.
-    Text,
-    /// One JSON object a line.
-    Json,
-    /// Not at all.
-    Off,
 }
 
 /// The running data plane.

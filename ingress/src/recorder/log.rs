@@ -15,7 +15,17 @@ use http1::number;
 use schemas::Record;
 
 use super::metrics::CoreMetrics;
-use crate::plane::RecordFormat;
+
+/// How records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordFormat {
+    /// One readable line a request.
+    Text,
+    /// One JSON object a line.
+    Json,
+    /// Not at all.
+    Off,
+}
 
 /// A core's lines are handed on when they are this long or this old.
 const BATCH_BYTES: usize = 16 << 10;

@@ -17,11 +17,11 @@ use schemas::{
 
 use super::not_stored;
 use crate::{
-    Action, Upstream,
+    Action, Upstream, View,
     edge::{Hop, Origin},
     make::Asked,
-    plane::{View, read_leftover},
     reply,
+    reply::read_leftover,
     routes::{Chosen, Seen},
     steps::fits,
     table::Stored,

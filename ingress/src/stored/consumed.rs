@@ -9,10 +9,9 @@ use schemas::{Attributes, Call, Class, Context, Fault, Mode, Reply, cloudevents}
 
 use super::{again::Called, receipt_of};
 use crate::{
-    Action,
+    Action, View,
     edge::{Hop, Origin},
     make::{self, Asked},
-    plane::View,
     routes::{Chosen, Seen},
     table::Source,
 };

@@ -23,11 +23,10 @@ pub(crate) use self::{
     receipt::of as receipt_of,
 };
 use crate::{
-    Destination, Route,
+    Destination, Route, View,
     answer::{self, About, Answer},
     decode,
     make::{self, Asked},
-    plane::View,
     recorder::Trace,
     routes::Chosen,
     steps::Refused,
