@@ -143,12 +143,16 @@ impl Target {
         }
     }
 
-    /// Whether a function takes what is written in this form.
+    /// Whether a function takes what is written in this form, where it is to give this level of
+    /// acknowledgement.
     ///
     /// # Errors
     /// What it takes, and what to write instead.
-    pub fn takes(&self, function: &str, format: Format) -> Result<(), [&'static str; 2]> {
+    pub fn takes(&self, function: &str, format: Format, ack: Ack) -> Result<(), [&'static str; 2]> {
         match format {
+            Format::Binary if matches!(self, Self::Azure(_)) && ack == Ack::Published => {
+                Err(["starts a function with one text", "write structured, or leave it out"])
+            }
             Format::Auto | Format::Plain if self.is_sink(function) => {
                 Err(["takes CloudEvents only here", "write binary or structured"])
             }
@@ -218,6 +222,7 @@ impl Target {
         match self {
             Self::Knative(_) if self.is_sink(function) => &[Ack::Published, Ack::Replied],
             Self::Knative(_) => &[Ack::Replied],
+            Self::Azure(target) if target.starts() => &[Ack::Replied, Ack::Published],
             Self::Http(_) | Self::Grpc(_) | Self::Azure(_) | Self::Google(_) => &[Ack::Replied],
             Self::Nats(target) if target.jetstream() => &[Ack::Published],
             Self::Nats(_) | Self::Amqp(_) => &[Ack::Published, Ack::Replied],

@@ -27,7 +27,7 @@ const WORDS: &[(Place, &[&str])] = &[
     (Place::Listener, &["tls"]),
     (Place::Upstream, &["load_balancing", "health", "connections", "protocol"]),
     (Place::Nats, &["declare"]),
-    (Place::Azure, &["entra", "follow"]),
+    (Place::Azure, &["entra"]),
     (Place::Route, &["transform", "cache", "compression", "archive"]),
     (Place::Policy, &["authorize", "cors", "max_duration", "priority"]),
     (

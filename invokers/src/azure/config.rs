@@ -25,10 +25,14 @@ pub struct Written {
     pub key: Option<Secret>,
     /// Keys of single functions, by the function's name. They win over `key`.
     pub keys: Option<BTreeMap<String, Secret>>,
-    /// The master key, by which the functions are listed. It opens no calls.
+    /// The master key, by which the functions are listed, and started where a route says
+    /// `ack: published`. It opens no other calls.
     pub master_key: Option<Secret>,
     /// What stands in front of a function's route. Default `api`; empty for nothing.
     pub route_prefix: Option<String>,
+    /// Waits for the orchestration that a durable function's starter has started, and answers with
+    /// what it came to. Default `false`.
+    pub follow: Option<bool>,
     /// TLS settings for an `https` URL.
     pub tls: Option<Tls>,
     /// How long connecting may take. Default 5s.
@@ -43,8 +47,10 @@ pub struct Target {
     pub(super) origin: Arc<Origin>,
     pub(super) reach: Reach,
     pub(super) key: Option<Secret>,
+    /// By the function's name in lower case: the host knows no case in names.
     pub(super) keys: BTreeMap<String, Secret>,
     pub(super) master_key: Option<Secret>,
+    pub(super) follow: bool,
     /// With a slash at either end.
     prefix: String,
 }
@@ -80,9 +86,15 @@ impl Target {
         if !route_prefix.is_empty() && (steps || !route_prefix.bytes().all(plain)) {
             say("route_prefix", "is no path; write it as host.json has it, such as api/v1");
         }
-        let keys = written.keys.unwrap_or_default();
-        for function in keys.keys().filter(|function| !is_function(function)) {
-            say(&format!("keys.{function}"), "is no name of a function");
+        let mut keys = BTreeMap::new();
+        for (function, secret) in written.keys.unwrap_or_default() {
+            let field = format!("keys.{function}");
+            if !is_function(&function) {
+                say(&field, "is no name of a function");
+            }
+            if keys.insert(function.to_ascii_lowercase(), secret).is_some() {
+                say(&field, "is there in other case too, which the host does not tell apart");
+            }
         }
         let reach = Reach::new(written.tls, written.connect_timeout);
         let origin = url.and_then(|url| reach.origin(field, &url, &mut wrong));
@@ -104,7 +116,8 @@ impl Target {
         let (key, master_key) = (written.key, written.master_key);
         match origin {
             Some(origin) if wrong.is_empty() => {
-                Ok(Self { origin, reach, key, keys, master_key, prefix })
+                let follow = written.follow == Some(true);
+                Ok(Self { origin, reach, key, keys, master_key, follow, prefix })
             }
             _ => Err(wrong),
         }
@@ -129,6 +142,11 @@ impl Target {
             return Err(Fault::new(Class::FunctionNotDeployed, what));
         }
         Ok([&self.prefix, function].concat())
+    }
+
+    /// Whether its functions can be started without an answer that is waited for.
+    pub(crate) fn starts(&self) -> bool {
+        self.master_key.is_some()
     }
 
     pub(super) fn client(&self, tools: &Tools) -> Client {

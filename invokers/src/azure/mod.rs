@@ -1,29 +1,40 @@
 //! Azure Functions: `/api/NAME`, with a key in `x-functions-key`.
 //!
 //! A key stands in a header and never in a URL, where logs and caches would have it, and where it
-//! would take the place of the caller's own query.
+//! would take the place of the caller's own query. The master key starts functions by the host's own
+//! API, and lists them.
 
 mod config;
+mod follow;
 mod list;
 mod said;
+mod start;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::LocalBoxFuture;
 use http::{HeaderName, StatusCode};
 use http_body::Body as _;
-use schemas::{Call, Class, Fault, Invoker, Reply, Reveal, Secret};
+use schemas::{Ack, Call, Class, Fault, Invoker, Reply, Reveal, Secret};
 
-use self::said::Host;
 pub use self::{
     config::{Target, Written},
     list::list,
 };
+use self::{
+    follow::Started,
+    said::{Admin, Host},
+};
 use crate::{
     Tools,
     client::Client,
+    http::incoming,
     platform::{self, Aim, Authoriser, Key, Known, Own},
     probe::Probed,
 };
@@ -38,10 +49,12 @@ const LISTED_WITHIN: Duration = Duration::from_secs(2);
 pub struct Lane {
     target: Arc<Target>,
     client: Client,
-    /// The key of each function that has one of its own.
+    /// The key of each function that has one of its own, by its name in lower case.
     keys: HashMap<String, Authoriser>,
     /// The key of all others.
     host: Authoriser,
+    /// The key by which functions are started.
+    master: Authoriser,
     secrets: Arc<dyn Reveal>,
     known: Known,
 }
@@ -57,6 +70,7 @@ impl Lane {
         Self {
             keys: own.collect(),
             host: target.key.as_ref().map_or(Authoriser::Nobody, key),
+            master: target.master_key.as_ref().map_or(Authoriser::Nobody, key),
             client: target.client(tools),
             secrets: Arc::clone(&tools.secrets),
             known: Known::default(),
@@ -65,28 +79,81 @@ impl Lane {
     }
 
     async fn send(&self, call: Call) -> Result<Reply, Fault> {
+        if call.ack == Ack::Published {
+            return Box::pin(self.start(call)).await;
+        }
         let function = Arc::clone(&call.function);
         let deadline = call.deadline;
         let prefix = self.target.path(&function)?;
-        let aim = Aim {
-            client: &self.client,
-            prefix: &prefix,
-            method: None,
-            own: Own::new(),
-            authoriser: self.keys.get(&*function).unwrap_or(&self.host),
-        };
+        let aim = self.aim(&prefix, self.authoriser(&function));
         let reply = platform::call(&Host, aim, call).await?;
-        // A function that finds nothing says the same as a host without the function.
-        let nothing = reply.head.status == StatusCode::NOT_FOUND && reply.data.is_end_stream();
-        if nothing && self.target.master_key.is_some() {
-            let ends = platform::within(LISTED_WITHIN, deadline);
-            let names = list::names(&self.target, &*self.secrets, &self.client, ends);
-            if self.known.lacks("", &function.to_ascii_lowercase(), Box::pin(names)).await {
-                let what = "the function app has no such function, or it is disabled";
-                return Err(Fault::new(Class::FunctionNotDeployed, what));
+        match reply.head.status {
+            StatusCode::ACCEPTED if self.target.follow => {
+                Box::pin(self.follow(reply, deadline)).await
             }
+            // A function that finds nothing says the same as a host without the function.
+            StatusCode::NOT_FOUND
+                if reply.data.is_end_stream()
+                    && Box::pin(self.lacks(&function, deadline)).await =>
+            {
+                let what = "the function app has no such function, or it is disabled";
+                Err(Fault::new(Class::FunctionNotDeployed, what))
+            }
+            _ => Ok(reply),
         }
-        Ok(reply)
+    }
+
+    /// Has the host start the function, whatever triggers it, and waits for no answer of it.
+    async fn start(&self, mut call: Call) -> Result<Reply, Fault> {
+        let function = Arc::clone(&call.function);
+        // The same check of its name; what it is called by is not used here.
+        self.target.path(&function)?;
+        let input = start::input(&mut call).await?;
+        let prefix = format!("/admin/functions/{function}");
+        let aim = self.aim(&prefix, &self.master);
+        let starts = start::call(&call, &input);
+        let admin = Admin { function: function.as_ref().to_owned() };
+        platform::call(&admin, aim, starts).await.map_err(|fault| match fault.unsent {
+            Some(_) => fault.unsent(call),
+            None => fault,
+        })
+    }
+
+    /// What the orchestration comes to that an answer says was started; that answer, if it says of
+    /// none.
+    async fn follow(&self, mut reply: Reply, deadline: Instant) -> Result<Reply, Fault> {
+        let Some(place) = follow::place(&self.target.origin, &mut reply).await? else {
+            return Ok(reply);
+        };
+        let pause = incoming::retry_after(&reply.head.headers);
+        let endpoint = reply.endpoint;
+        let followed = Started { client: &self.client, place, pause, deadline, endpoint }.follow();
+        followed.await.map_err(|fault| match endpoint {
+            Some(endpoint) => fault.at(endpoint),
+            None => fault,
+        })
+    }
+
+    /// Whether the host is known not to have this function. Who may not ask knows nothing.
+    async fn lacks(&self, function: &str, deadline: Instant) -> bool {
+        if self.target.master_key.is_none() {
+            return false;
+        }
+        let ends = platform::within(LISTED_WITHIN, deadline);
+        let names = list::names(&self.target, &*self.secrets, &self.client, ends);
+        self.known.lacks("", &function.to_ascii_lowercase(), Box::pin(names)).await
+    }
+
+    /// Who the gateway is to a function.
+    fn authoriser(&self, function: &str) -> &Authoriser {
+        if self.keys.is_empty() {
+            return &self.host;
+        }
+        self.keys.get(&function.to_ascii_lowercase()).unwrap_or(&self.host)
+    }
+
+    fn aim<'a>(&'a self, prefix: &'a str, authoriser: &'a Authoriser) -> Aim<'a> {
+        Aim { client: &self.client, prefix, method: None, own: Own::new(), authoriser }
     }
 }
 

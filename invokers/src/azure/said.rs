@@ -1,7 +1,7 @@
 //! What a function app answers: the function's own words, those of the Functions host, or those of
 //! the front in front of both.
 
-use schemas::Class;
+use schemas::{Ack, Class, Guarantee, Receipt};
 
 use crate::platform::{Heard, Platform, Said};
 
@@ -33,6 +33,57 @@ impl Platform for Host {
             503 if heard.empty || heard.is_page() => down(heard),
             503 => heard.phrased(&["Function host is not running"], || down(heard)),
             _ => heard.answer(),
+        }
+    }
+}
+
+/// The host's own API, by which a function is started.
+pub(super) struct Admin {
+    /// The function.
+    pub(super) function: String,
+}
+
+impl Platform for Admin {
+    const BODY_BYTES_MAX: u64 = Host::BODY_BYTES_MAX;
+
+    fn classify(&self, heard: &Heard<'_>) -> Said {
+        let fault = |class, detail| Said::Fault(heard.fault(class, detail));
+        match heard.status.as_u16() {
+            202 => Said::Published(Box::new(self.receipt())),
+            401 => Said::Refused,
+            403 => fault(
+                Class::UpstreamAuth,
+                "the function app refuses the gateway: by its networks, or its authentication",
+            ),
+            404 => fault(
+                Class::FunctionNotDeployed,
+                "the function app has no such function, so that nothing was started",
+            ),
+            413 => fault(Class::TooLarge, "the function app takes no input of this size"),
+            429 => heard.throttled(),
+            400..=499 => fault(
+                Class::UpstreamProtocol,
+                "the function app does not take what starts a function",
+            ),
+            // The host answers so before it starts anything.
+            503 => down(heard),
+            _ => {
+                let what = "the function app does not say whether it has started the function";
+                Said::Fault(heard.fault(Class::UpstreamProtocol, what).maybe())
+            }
+        }
+    }
+}
+
+impl Admin {
+    fn receipt(&self) -> Receipt {
+        let function = ("function".to_owned(), self.function.as_str().into());
+        Receipt {
+            ack: Ack::Published,
+            // The host starts the function in its own memory, and answers without looking at it.
+            guarantee: Guarantee::None,
+            duplicate: false,
+            receipt: serde_json::Map::from_iter([function]),
         }
     }
 }

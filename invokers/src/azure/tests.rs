@@ -43,6 +43,29 @@ fn every_row_of_the_table_means_what_it_says() {
 }
 
 #[test]
+fn every_row_of_what_starts_a_function_means_what_it_says() {
+    let published =
+        r#"{"ack":"published","guarantee":"none","duplicate":false,"receipt":{"function":"f"}}"#;
+    for (status, headers, body, expected) in [
+        (202, &[][..], "", published),
+        (400, &[], "", "fault upstream_protocol no"),
+        (401, &[], "", "refused"),
+        (401, &[], "who are you", "refused"),
+        (403, &[], "", "fault upstream_auth no"),
+        (404, &[], "", "fault function_not_deployed no"),
+        (413, &[], "", "fault too_large no"),
+        (429, &[], "", "fault throttled no after 1s"),
+        (500, &[], "", "fault upstream_protocol maybe"),
+        (502, &[], "<html>", "fault upstream_protocol maybe"),
+        (503, &[("retry-after", "9")], "", "fault unavailable no after 9s"),
+        (200, &[], "", "fault upstream_protocol maybe"),
+    ] {
+        let admin = Admin { function: "f".to_owned() };
+        assert_eq!(row(&admin, status, headers, body), expected, "{status} {body}");
+    }
+}
+
+#[test]
 fn everything_that_is_wrong_is_said_with_its_place() {
     let all = build(json!({
         "url": "http://az.example.com", "key": {"env": "K"}, "keys": {"a/b": {"env": "K"}},

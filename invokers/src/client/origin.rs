@@ -82,6 +82,38 @@ impl Origin {
         format!("{scheme}://{authority}{}", self.base)
     }
 
+    /// Path and query of a URL that leads to this place and no other, without the path that goes in
+    /// front anyhow. One without a host is of this place's.
+    pub(crate) fn below(&self, url: &str) -> Option<String> {
+        let uri: Uri = url.parse().ok()?;
+        match uri.authority() {
+            // In front of a path, two slashes stand for a host (RFC 3986, section 4.2).
+            None if url.starts_with("//") => return None,
+            None => {}
+            Some(authority) => {
+                let usual = |https| if https { 443 } else { 80 };
+                let https = match uri.scheme()? {
+                    scheme if *scheme == Scheme::HTTPS => true,
+                    scheme if *scheme == Scheme::HTTP => false,
+                    _ => return None,
+                };
+                let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+                let port = authority.port_u16();
+                // Who ends TLS in front of the place may be of another opinion on the scheme.
+                let both_usual = port.is_none() && self.port == usual(self.https());
+                let same = both_usual || port.unwrap_or(usual(https)) == self.port;
+                if !same
+                    || authority.as_str().contains('@')
+                    || !host.eq_ignore_ascii_case(&self.host)
+                {
+                    return None;
+                }
+            }
+        }
+        let path = uri.path_and_query()?.as_str().strip_prefix(self.base.as_str())?;
+        path.starts_with('/').then(|| path.to_owned())
+    }
+
     /// Whether a secret that is sent there could be read on the way.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -122,6 +154,30 @@ mod tests {
             Origin::parse("https://web", Some("other.example")).unwrap().server_name,
             Some("other.example".try_into().unwrap())
         );
+    }
+
+    #[test]
+    fn a_url_of_this_place_is_told_from_one_of_another() {
+        let below = |origin: &str, url: &str| Origin::parse(origin, None).unwrap().below(url);
+        let found = |path: &str| Some(path.to_owned());
+        for url in ["/a?b=c", "https://web/a?b=c", "http://WEB/a?b=c", "https://web:443/a?b=c#d"] {
+            assert_eq!(below("https://web", url), found("/a?b=c"), "{url}");
+        }
+        assert_eq!(below("http://[::1]:81/base", "http://[::1]:81/base/a"), found("/a"));
+        for url in [
+            "https://web.evil/a",
+            "https://web:444/a",
+            "https://user@web/a",
+            "//evil/a",
+            "ftp://web/a",
+            "a/b",
+            "web",
+            "",
+        ] {
+            assert_eq!(below("https://web", url), None, "{url}");
+        }
+        assert_eq!(below("https://web/base", "https://web/a"), None);
+        assert_eq!(below("https://web/base", "https://web/based"), None);
     }
 
     #[test]

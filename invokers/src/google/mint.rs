@@ -153,7 +153,8 @@ impl Minter {
             self.ask(Arc::clone(&origin), asked).await
         };
         let told = ask(key.assertion(claim, now).map_err(bad)?).await?;
-        let theirs = told.date.filter(|theirs| told.status.is_client_error() && off(*theirs, now));
+        let theirs =
+            told.date().filter(|theirs| told.status.is_client_error() && off(*theirs, now));
         let told = match theirs {
             Some(theirs) => ask(key.assertion(claim, theirs).map_err(bad)?).await?,
             None => told,

@@ -4,11 +4,11 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::DATE};
-use schemas::{Body, Class, Fault};
+use schemas::{Body, BodyError, Class, Fault};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout_at;
 
-use crate::client::{Client, Failed, Head};
+use crate::client::{Answered, Client, Failed, Head};
 
 /// The bytes of an answer. A list of ten thousand functions has about as many.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -32,13 +32,19 @@ pub(crate) struct Ask<'a> {
 pub(crate) struct Told {
     /// The status.
     pub(crate) status: StatusCode,
-    /// What time it is there, if it says so.
-    pub(crate) date: Option<SystemTime>,
+    /// The fields.
+    pub(crate) headers: HeaderMap,
     /// The body.
     pub(crate) body: Bytes,
 }
 
 impl Told {
+    /// What time it is there, if it says so.
+    pub(crate) fn date(&self) -> Option<SystemTime> {
+        let date = self.headers.get(DATE)?.to_str().ok()?;
+        httpdate::parse_http_date(date).ok()
+    }
+
     /// The body as JSON.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         serde_json::from_slice(&self.body).map_err(|error| {
@@ -76,13 +82,18 @@ pub(crate) async fn ask(client: &Client, asked: Ask<'_>) -> Result<Told, Fault> 
         let answered = answered.map_err(|failed| match failed {
             Failed::Unsent(fault) | Failed::Sent(fault) => fault,
         })?;
-        let date = answered.headers.get(DATE).and_then(|date| date.to_str().ok());
-        let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
-        let body = answered.body.collect(ANSWER_BYTES_MAX).await.map_err(|error| {
-            let what = "the platform's answer broke off or is too large";
-            Fault::new(Class::UpstreamProtocol, what).because(error)
+        let Answered { status, headers, body, .. } = answered;
+        let body = body.collect(ANSWER_BYTES_MAX).await.map_err(|error| {
+            let fault = |what| Fault::new(Class::UpstreamProtocol, what);
+            let fault = match error {
+                BodyError::TooLarge { .. } => {
+                    fault("the platform's answer is too large").for_good()
+                }
+                _ => fault("the platform's answer broke off"),
+            };
+            fault.because(error)
         })?;
-        Ok(Told { status: answered.status, date, body })
+        Ok(Told { status, headers, body })
     };
     let late = || Fault::new(Class::Timeout, "the platform took too long to answer");
     timeout_at(deadline.into(), Box::pin(asking)).await.map_err(|_| late())?

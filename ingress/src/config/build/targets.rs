@@ -93,7 +93,8 @@ impl Common<'_, '_> {
         let function = &address.function;
         let only_events = kind.takes_events(function.front());
         let named = Named { kind, function: function.front() };
-        let format = self.format(form, named, spot, report);
+        let (ack, asks) = self.ack(named, report);
+        let format = self.format(form, named, asks, spot, report);
         // An address that names the event has one made of a plain request.
         let event = self.brings.event || matches!(format, Format::Binary | Format::Structured);
         let brings = Brings { event, ..self.brings.clone() };
@@ -110,7 +111,6 @@ impl Common<'_, '_> {
             spot,
             report,
         );
-        let (ack, asks) = self.ack(named, report);
         let reply_format = self.reply_format(form, kind, ack, spot, report);
         let headers = headers.map_or_else(HeaderRules::default, |(written, at)| {
             headers::rules(written, &at, &brings, report)
@@ -202,6 +202,7 @@ impl Common<'_, '_> {
         &self,
         form: &TargetForm,
         named: Named<'_>,
+        ack: Ack,
         spot: &Spot<'_>,
         report: &mut Report,
     ) -> Format {
@@ -210,7 +211,7 @@ impl Common<'_, '_> {
             (None, Some(format)) => (format, self.spot.field("format")),
             (None, None) => return named.kind.default_format(named.function),
         };
-        if let Err([what, remedy]) = named.kind.takes(named.function, format) {
+        if let Err([what, remedy]) = named.kind.takes(named.function, format, ack) {
             report.error(&at, format!("kind {} {what}", named.kind.kind()), remedy);
         }
         format
@@ -257,6 +258,9 @@ impl Common<'_, '_> {
         if !can.contains(&asks) {
             let named = match kind {
                 Target::Nats(target) if target.jetstream() => "nats with jetstream",
+                Target::Azure(_) if asks == Ack::Published => {
+                    "azure-functions without `master_key`"
+                }
                 kind => kind.kind(),
             };
             if ack == Ack::Stored {
