@@ -156,6 +156,28 @@ fn what_is_known_of_an_event_arrives() {
 }
 
 #[test]
+fn an_error_without_a_body_keeps_its_trailers() {
+    for kind in HTTP {
+        let own = kind.own;
+        let peer = Peer::start(move |exchange| {
+            exchange.read();
+            let own = own.join("\r\n");
+            let own = if own.is_empty() { own } else { own + "\r\n" };
+            exchange.send(format!(
+                "HTTP/1.1 409 Conflict\r\n{own}Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n\
+                 0\r\nX-Sum: 7\r\n\r\n"
+            ));
+        });
+        let gateway = kind.before(&peer);
+        let asks = "GET / HTTP/1.1\r\nHost: a.test\r\nTE: trailers\r\nConnection: TE\r\n\r\n";
+        let answer = gateway.client().round_trip(asks);
+        assert_eq!((answer.status, answer.text()), (409, ""), "{}", kind.name);
+        let names: Vec<_> = answer.trailers.iter().map(|(name, _)| name.to_lowercase()).collect();
+        assert_eq!(names, ["x-sum"], "{}", kind.name);
+    }
+}
+
+#[test]
 fn a_functions_own_error_stays_its_answer() {
     for kind in HTTP {
         for status in [400, 404, 500, 503] {

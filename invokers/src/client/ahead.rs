@@ -12,12 +12,12 @@ use schemas::{Body, BodyError};
 /// The piece, and what comes after it.
 #[derive(Debug)]
 struct Ahead {
-    first: Option<Bytes>,
+    first: Option<Frame<Bytes>>,
     rest: Body,
 }
 
-/// Puts a piece back in front of the body that it was read from.
-pub(crate) fn put_back(first: Bytes, body: &mut Body) {
+/// Puts a piece, or the trailers, back in front of the body that they were read from.
+pub(crate) fn put_back(first: Frame<Bytes>, body: &mut Body) {
     let rest = std::mem::take(body);
     *body = Body::boxed(Ahead { first: Some(first), rest });
 }
@@ -31,7 +31,7 @@ impl http_body::Body for Ahead {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.first.take() {
-            Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
+            Some(first) => Poll::Ready(Some(Ok(first))),
             None => Pin::new(&mut self.rest).poll_frame(cx),
         }
     }
@@ -41,10 +41,14 @@ impl http_body::Body for Ahead {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let first = self.first.as_ref().map_or(0, |first| first.len() as u64);
-        match self.rest.size_hint().exact() {
-            Some(rest) => SizeHint::with_exact(first + rest),
-            None => SizeHint::default(),
+        let first = match &self.first {
+            None => Some(0),
+            // A body that has trailers is told by no length.
+            Some(first) => first.data_ref().map(|first| first.len() as u64),
+        };
+        match (first, self.rest.size_hint().exact()) {
+            (Some(first), Some(rest)) => SizeHint::with_exact(first + rest),
+            _ => SizeHint::default(),
         }
     }
 }

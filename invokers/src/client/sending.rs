@@ -122,7 +122,7 @@ impl Sending {
                 Ok(()) => {}
                 Err(error) if self.untouched => {
                     if let Some(ahead) = self.ahead.take() {
-                        put_back(ahead, body);
+                        put_back(Frame::data(ahead), body);
                     }
                     return Poll::Ready(Err(Broke::Unwritten(error)));
                 }

@@ -22,7 +22,7 @@ use std::{mem, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
-use http_body::Body as _;
+use http_body::{Body as _, Frame};
 use schemas::{Body, Call, Class, EndpointId, Fault, Reply};
 use smallvec::SmallVec;
 
@@ -193,7 +193,7 @@ async fn hear<P: Platform>(
     Ok(platform.classify(&Heard::of(answered, Some(&start))))
 }
 
-/// The first bytes of a body, which stay in it.
+/// The first bytes of a body, which stay in it; none where nothing but trailers comes.
 async fn first(body: &mut Body) -> Result<Bytes, Fault> {
     loop {
         let frame = std::future::poll_fn(|cx| std::pin::Pin::new(&mut *body).poll_frame(cx)).await;
@@ -202,10 +202,13 @@ async fn first(body: &mut Body) -> Result<Bytes, Fault> {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) if data.is_empty() => {}
                 Ok(data) => {
-                    put_back(data.clone(), body);
+                    put_back(Frame::data(data.clone()), body);
                     return Ok(data);
                 }
-                Err(_) => return Ok(Bytes::new()),
+                Err(trailers) => {
+                    put_back(trailers, body);
+                    return Ok(Bytes::new());
+                }
             },
             Some(Err(error)) => {
                 let what = "the upstream broke off before it answered";
