@@ -106,7 +106,7 @@ impl Lane {
             prefix: "",
             method: None,
             own: Own::new(),
-            authoriser: &Authoriser::Nobody,
+            authoriser: &Authoriser::NOBODY,
         };
         platform::call(&Service, aim, call).await
     }

@@ -2,6 +2,7 @@
 //! platforms do.
 
 mod azure;
+mod entra;
 mod google;
 mod knative;
 mod openfaas;

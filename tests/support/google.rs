@@ -26,6 +26,9 @@ pub(crate) const ACCOUNT: &str = "gateway@shop.iam.gserviceaccount.com";
 /// The service account that others may act as.
 pub(crate) const CALLER: &str = "caller@shop.iam.gserviceaccount.com";
 
+/// What an access token has to be good for.
+const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+
 /// The page that Google's front answers with.
 fn page(what: &str) -> String {
     format!(
@@ -167,6 +170,9 @@ impl Shared {
 
     fn mint(&self, exchange: &mut Exchange<'_>, seen: &Seen) {
         let (path, query) = seen.target().split_once('?').unwrap_or((seen.target(), ""));
+        if let Some(parent) = path.strip_prefix("/v2/projects/") {
+            return self.list(exchange, seen, parent, query);
+        }
         let answered = match path {
             "/token" => self.of_assertion(seen),
             "/computeMetadata/v1/instance/service-accounts/default/identity" => {
@@ -186,6 +192,16 @@ impl Shared {
                 match (shown.starts_with("Bearer ya29."), asked["audience"].as_str()) {
                     (true, Some(audience)) => Ok(json!({"token": self.id_token(audience)})),
                     _ => Err((401, "UNAUTHENTICATED")),
+                }
+            }
+            path if path
+                == format!("/v1/projects/-/serviceAccounts/{CALLER}:generateAccessToken") =>
+            {
+                let shown = seen.header("authorization").unwrap_or_default();
+                let asked: Value = serde_json::from_slice(&seen.body).unwrap_or_default();
+                match shown.starts_with("Bearer ya29.") && asked["scope"] == json!([SCOPE]) {
+                    true => Ok(json!({"accessToken": "ya29.caller"})),
+                    false => Err((401, "UNAUTHENTICATED")),
                 }
             }
             _ => Err((404, "not found")),
@@ -235,9 +251,60 @@ impl Shared {
         }
         match (claims["target_audience"].as_str(), claims["scope"].as_str()) {
             (Some(audience), None) => Ok(json!({"id_token": self.id_token(audience)})),
-            (None, Some(_)) => Ok(json!({"access_token": "ya29.key", "expires_in": 3599})),
+            (None, Some(SCOPE)) => Ok(json!({"access_token": "ya29.key", "expires_in": 3599})),
             _ => Err((400, "neither an audience nor a scope")),
         }
+    }
+
+    /// Lists what a project has, page by page. What is odd about a project, its name says.
+    fn list(&self, exchange: &mut Exchange<'_>, seen: &Seen, parent: &str, query: &str) {
+        let json = ["Content-Type: application/json"];
+        let refuse = |exchange: &mut Exchange<'_>, status, word: &str, details: Value| {
+            let error = json!({"error": {"code": status, "status": word, "details": details}});
+            exchange.answer(status, &json, error.to_string());
+        };
+        let shown = seen.header("authorization").unwrap_or_default();
+        if !shown.starts_with("Bearer ya29.") {
+            return refuse(exchange, 401, "UNAUTHENTICATED", json!([]));
+        }
+        let parts: Vec<_> = parent.split('/').collect();
+        let [project, "locations", "europe-west1", word] = parts[..] else {
+            return refuse(exchange, 404, "NOT_FOUND", json!([]));
+        };
+        let disabled = json!([{"reason": "SERVICE_DISABLED", "domain": "googleapis.com"}]);
+        let page = parameter(&query.replace('+', " "), "pageToken");
+        assert!(parameter(query, "pageSize").is_some(), "{query}");
+        let front = &self.places.get().unwrap()[0];
+        let named = |word: &str, name: &str| format!("projects/x/locations/y/{word}/{name}");
+        let answer = match (project, word, page.as_deref()) {
+            ("forbidden", ..) => {
+                return refuse(exchange, 403, "PERMISSION_DENIED", json!([]));
+            }
+            ("bare", "functions", _) | ("empty", ..) => {
+                return refuse(exchange, 403, "PERMISSION_DENIED", disabled);
+            }
+            ("far", "functions", _) => json!({"unreachable": ["europe-west1"]}),
+            (_, "functions", None) => json!({
+                "functions": [{"name": named("functions", "resize"), "state": "ACTIVE",
+                    "buildConfig": {"runtime": "nodejs22"},
+                    "serviceConfig": {"uri": "https://resize-x.a.run.app"}}],
+                "nextPageToken": "2 &+"
+            }),
+            (_, "functions", Some("2 &+")) => json!({
+                "functions": [{"name": named("functions", "old"), "state": "FAILED",
+                    "environment": "GEN_1", "url": "https://europe-west1-shop.cloudfunctions.net/old"}]
+            }),
+            (_, "services", None) => json!({"services": [
+                {"name": named("services", "resize"), "uri": "https://resize-x.a.run.app",
+                    "labels": {"goog-managed-by": "cloudfunctions"}},
+                {"name": named("services", "repeater"), "uri": format!("{front}/echo"),
+                    "terminalCondition": {"type": "Ready", "state": "CONDITION_SUCCEEDED"}},
+                {"name": named("services", "web"), "uri": "https://web-x.a.run.app",
+                    "terminalCondition": {"type": "Ready", "state": "CONDITION_FAILED"}}
+            ]}),
+            _ => return refuse(exchange, 400, "INVALID_ARGUMENT", json!([])),
+        };
+        exchange.answer(200, &json, answer.to_string());
     }
 
     fn id_token(&self, audience: &str) -> String {
@@ -254,7 +321,7 @@ impl Shared {
 }
 
 /// A parameter of a form or of a query.
-fn parameter(form: &str, name: &str) -> Option<String> {
+pub(crate) fn parameter(form: &str, name: &str) -> Option<String> {
     let value = form.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
     let bytes = value.as_bytes();
     let mut out = Vec::new();

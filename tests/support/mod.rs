@@ -2,6 +2,7 @@
 //! is dropped, and every wait has an end.
 
 pub(crate) mod azure;
+pub(crate) mod entra;
 pub(crate) mod faas;
 pub(crate) mod frames;
 pub(crate) mod gateway;

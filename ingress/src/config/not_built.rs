@@ -10,7 +10,6 @@ pub(super) enum Place {
     Listener,
     Upstream,
     Nats,
-    Azure,
     Route,
     Target,
     Policy,
@@ -27,7 +26,6 @@ const WORDS: &[(Place, &[&str])] = &[
     (Place::Listener, &["tls"]),
     (Place::Upstream, &["load_balancing", "health", "connections", "protocol"]),
     (Place::Nats, &["declare"]),
-    (Place::Azure, &["entra"]),
     (Place::Route, &["transform", "cache", "compression", "archive"]),
     (Place::Policy, &["authorize", "cors", "max_duration", "priority"]),
     (

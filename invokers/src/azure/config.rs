@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use schemas::{Class, Fault, Name, Secret, Template, units::Span};
 use serde::{Deserialize, Serialize};
 
+use super::entra::{Entra, Identity};
 use crate::{
     Tools,
     client::{Client, Origin},
@@ -28,6 +29,8 @@ pub struct Written {
     /// The master key, by which the functions are listed, and started where a route says
     /// `ack: published`. It opens no other calls.
     pub master_key: Option<Secret>,
+    /// The token of Entra ID that the front of the app asks for, in place of a key or beside it.
+    pub entra: Option<Entra>,
     /// What stands in front of a function's route. Default `api`; empty for nothing.
     pub route_prefix: Option<String>,
     /// Waits for the orchestration that a durable function's starter has started, and answers with
@@ -50,6 +53,7 @@ pub struct Target {
     /// By the function's name in lower case: the host knows no case in names.
     pub(super) keys: BTreeMap<String, Secret>,
     pub(super) master_key: Option<Secret>,
+    pub(super) entra: Option<Identity>,
     pub(super) follow: bool,
     /// With a slash at either end.
     prefix: String,
@@ -104,11 +108,13 @@ impl Target {
                 ("key", written.key.is_some()),
                 ("keys", !keys.is_empty()),
                 ("master_key", written.master_key.is_some()),
+                ("entra", written.entra.is_some()),
             ];
             for (field, _) in secrets.iter().filter(|(_, written)| *written) {
                 Reach::keeps(origin, field, written.allow_plaintext_credentials, &mut wrong);
             }
         }
+        let entra = written.entra.map(|entra| Identity::check(entra, &mut wrong));
         let prefix = match route_prefix {
             "" => "/".to_owned(),
             prefix => format!("/{prefix}/"),
@@ -117,7 +123,7 @@ impl Target {
         match origin {
             Some(origin) if wrong.is_empty() => {
                 let follow = written.follow == Some(true);
-                Ok(Self { origin, reach, key, keys, master_key, follow, prefix })
+                Ok(Self { origin, reach, key, keys, master_key, entra, follow, prefix })
             }
             _ => Err(wrong),
         }

@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use crate::{
     client::{Answered, Client, Origin},
     http::incoming,
-    platform::{Ask, Told, ask, within},
+    platform::{Ask, Authoriser, Own, Told, ask, within},
 };
 
 /// How often one orchestration is asked for.
@@ -42,6 +42,8 @@ const REASON_MAX: usize = 200;
 pub(super) struct Started<'a> {
     /// The connections to the app.
     pub(super) client: &'a Client,
+    /// The token that the app's front may ask for.
+    pub(super) bearer: &'a Authoriser,
     /// Path and query of where it is asked for.
     pub(super) place: String,
     /// How long it is to be left alone.
@@ -57,7 +59,7 @@ enum Stands {
     /// It is not over, and wants to be left alone so long.
     Running(Option<Duration>),
     /// It is over.
-    Over(Reply),
+    Over(Box<Reply>),
 }
 
 /// Where an answer says that what it has started is asked for: its `Location`, or what stands in its
@@ -108,7 +110,7 @@ impl Started<'_> {
             let at = Instant::now().checked_add(pause).map_or(last, |at| at.min(last));
             tokio::time::sleep_until(at.into()).await;
             match self.look().await.map_err(Fault::maybe)? {
-                Stands::Over(reply) => return Ok(Reply { endpoint: self.endpoint, ..reply }),
+                Stands::Over(reply) => return Ok(Reply { endpoint: self.endpoint, ..*reply }),
                 Stands::Running(pause) if at < last => asked = pause,
                 Stands::Running(_) => break,
             }
@@ -117,12 +119,28 @@ impl Started<'_> {
         Err(Fault::new(Class::Timeout, what).maybe())
     }
 
-    /// Asks once. Who does not answer now may do so the next time.
+    /// Asks as the app's front wants it: once, or twice where there is a newer token.
+    async fn ask(&self, deadline: Instant) -> Result<Told, Fault> {
+        let mut own = Own::new();
+        self.bearer.show(&mut own, deadline).await?;
+        let asked = async |own: &Own| {
+            let (path, body) = (self.place.as_str(), Bytes::new());
+            ask(self.client, Ask { method: Method::GET, path, own, body, deadline }).await
+        };
+        let told = asked(&own).await?;
+        if told.status == StatusCode::UNAUTHORIZED
+            && self.bearer.renews()
+            && self.bearer.renew(&mut own, deadline).await
+        {
+            return asked(&own).await;
+        }
+        Ok(told)
+    }
+
+    /// Looks once. Who does not answer now may do so the next time.
     async fn look(&self) -> Result<Stands, Fault> {
         let deadline = within(LOOK_WITHIN, self.deadline);
-        let (path, body) = (self.place.as_str(), Bytes::new());
-        let asked = Ask { method: Method::GET, path, own: &[], body, deadline };
-        let told = match ask(self.client, asked).await {
+        let told = match self.ask(deadline).await {
             Ok(told) => told,
             Err(fault) if fault.for_good => return Err(fault),
             Err(_) => return Ok(Stands::Running(None)),
@@ -175,7 +193,7 @@ impl<'a> Status<'a> {
                 let output = self.output.map_or("null", RawValue::get);
                 let output = Bytes::copy_from_slice(output.as_bytes());
                 let reply = Reply::ok(StatusCode::OK, headers, Body::from(output));
-                return Ok(Stands::Over(reply));
+                return Ok(Stands::Over(Box::new(reply)));
             }
             "Failed" => "the orchestration that the function started has failed",
             "Terminated" => "the orchestration that the function started was terminated",
@@ -202,7 +220,8 @@ fn own(told: Told) -> Result<Stands, Fault> {
     let Told { status, headers, body } = told;
     let verdict = incoming::classify(status, &headers);
     let answered = Answered { status, headers, body: Body::from(body), tunnel: None };
-    incoming::reply(answered, verdict, EndpointId(0), false).map(Stands::Over)
+    let reply = incoming::reply(answered, verdict, EndpointId(0), false)?;
+    Ok(Stands::Over(Box::new(reply)))
 }
 
 /// What an app asks for, but no more than one look in a second.

@@ -1,18 +1,18 @@
 //! The functions of a function app, as its host lists them to who has the master key.
 
-use std::{collections::HashSet, time::Instant};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method};
-use schemas::{Class, Fault, Reveal};
+use http::Method;
+use schemas::{Class, Fault};
 use serde::Deserialize;
 
-use super::{KEY, Target};
+use super::{Target, Who};
 use crate::{
     Tools,
     client::Client,
     list::Listed,
-    platform::{Ask, ask},
+    platform::{Ask, Authoriser, Own, ask},
 };
 
 /// A function in the host's list.
@@ -43,13 +43,18 @@ struct Binding {
 ///
 /// # Errors
 /// If there is no master key, or the host does not list them.
-pub async fn list(target: &Target, tools: &Tools, deadline: Instant) -> Result<Vec<Listed>, Fault> {
+pub async fn list(
+    target: &Arc<Target>,
+    tools: &Tools,
+    deadline: Instant,
+) -> Result<Vec<Listed>, Fault> {
     if target.master_key.is_none() {
         let what =
             "the functions of an app are listed to who has its master key; write `master_key`";
         return Err(Fault::new(Class::BadRequest, what));
     }
-    let all = functions(target, &*tools.secrets, &target.client(tools), deadline).await?;
+    let master = Who::new(target, tools).with(target.master_key.as_ref());
+    let all = functions(&master, &target.client(tools), deadline).await?;
     let listed = all.into_iter().map(|one| {
         let triggers = one.config.bindings.iter().map(|binding| binding.kind.as_str());
         let trigger = triggers.clone().find(|kind| kind.ends_with("Trigger")).unwrap_or_default();
@@ -65,30 +70,22 @@ pub async fn list(target: &Target, tools: &Tools, deadline: Instant) -> Result<V
 
 /// The names of the functions that are not disabled, in lower case, as the host compares them.
 pub(super) async fn names(
-    target: &Target,
-    secrets: &dyn Reveal,
+    master: &Authoriser,
     client: &Client,
     deadline: Instant,
 ) -> Result<HashSet<String>, Fault> {
-    let all = functions(target, secrets, client, deadline).await?;
+    let all = functions(master, client, deadline).await?;
     let enabled = all.into_iter().filter(|one| !one.disabled);
     Ok(enabled.map(|one| one.name.to_ascii_lowercase()).collect())
 }
 
 async fn functions(
-    target: &Target,
-    secrets: &dyn Reveal,
+    master: &Authoriser,
     client: &Client,
     deadline: Instant,
 ) -> Result<Vec<Function>, Fault> {
-    let mut own = Vec::new();
-    if let Some(secret) = &target.master_key {
-        let refuse = || Fault::new(Class::UpstreamAuth, "the master key cannot be had");
-        let revealed = secrets.reveal(secret).map_err(|cause| refuse().because(cause))?;
-        let mut value = HeaderValue::from_str(revealed.expose()).map_err(|_| refuse())?;
-        value.set_sensitive(true);
-        own.push((KEY, value));
-    }
+    let mut own = Own::new();
+    master.show(&mut own, deadline).await?;
     let path = "/admin/functions";
     let asked = Ask { method: Method::GET, path, own: &own, body: Bytes::new(), deadline };
     ask(client, asked).await?.ok()

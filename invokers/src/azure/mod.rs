@@ -5,29 +5,34 @@
 //! API, and lists them.
 
 mod config;
+mod entra;
 mod follow;
 mod list;
 mod said;
 mod start;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::{
     collections::HashMap,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures_util::future::LocalBoxFuture;
-use http::{HeaderName, StatusCode};
+use http::{HeaderName, StatusCode, header::AUTHORIZATION};
 use http_body::Body as _;
-use schemas::{Ack, Call, Class, Fault, Invoker, Reply, Reveal, Secret};
+use schemas::{Ack, Call, Class, Fault, Invoker, Reply, Secret};
 
 pub use self::{
     config::{Target, Written},
+    entra::Entra,
     list::list,
 };
 use self::{
+    entra::Minter,
     follow::Started,
     said::{Admin, Host},
 };
@@ -35,7 +40,7 @@ use crate::{
     Tools,
     client::Client,
     http::incoming,
-    platform::{self, Aim, Authoriser, Key, Known, Own},
+    platform::{self, Aim, Authoriser, Key, Known, Own, Tokens},
     probe::Probed,
 };
 
@@ -53,9 +58,10 @@ pub struct Lane {
     keys: HashMap<String, Authoriser>,
     /// The key of all others.
     host: Authoriser,
-    /// The key by which functions are started.
+    /// The key by which functions are listed and started.
     master: Authoriser,
-    secrets: Arc<dyn Reveal>,
+    /// No key at all.
+    bearer: Authoriser,
     known: Known,
 }
 
@@ -63,16 +69,16 @@ impl Lane {
     /// Makes the lane; it connects, and reads its keys, with its first call.
     #[must_use]
     pub fn new(target: Arc<Target>, tools: &Tools) -> Self {
-        let key = |secret: &Secret| {
-            Authoriser::Key(Key::new(KEY, secret.clone(), Arc::clone(&tools.secrets)))
-        };
-        let own = target.keys.iter().map(|(function, secret)| (function.clone(), key(secret)));
+        let who = Who::new(&target, tools);
+        let own = target.keys.iter();
         Self {
-            keys: own.collect(),
-            host: target.key.as_ref().map_or(Authoriser::Nobody, key),
-            master: target.master_key.as_ref().map_or(Authoriser::Nobody, key),
+            keys: own
+                .map(|(function, secret)| (function.clone(), who.with(Some(secret))))
+                .collect(),
+            host: who.with(target.key.as_ref()),
+            master: who.with(target.master_key.as_ref()),
+            bearer: who.with(None),
             client: target.client(tools),
-            secrets: Arc::clone(&tools.secrets),
             known: Known::default(),
             target,
         }
@@ -127,7 +133,15 @@ impl Lane {
         };
         let pause = incoming::retry_after(&reply.head.headers);
         let endpoint = reply.endpoint;
-        let followed = Started { client: &self.client, place, pause, deadline, endpoint }.follow();
+        let followed = Started {
+            client: &self.client,
+            bearer: &self.bearer,
+            place,
+            pause,
+            deadline,
+            endpoint,
+        }
+        .follow();
         followed.await.map_err(|fault| match endpoint {
             Some(endpoint) => fault.at(endpoint),
             None => fault,
@@ -140,7 +154,7 @@ impl Lane {
             return false;
         }
         let ends = platform::within(LISTED_WITHIN, deadline);
-        let names = list::names(&self.target, &*self.secrets, &self.client, ends);
+        let names = list::names(&self.master, &self.client, ends);
         self.known.lacks("", &function.to_ascii_lowercase(), Box::pin(names)).await
     }
 
@@ -154,6 +168,31 @@ impl Lane {
 
     fn aim<'a>(&'a self, prefix: &'a str, authoriser: &'a Authoriser) -> Aim<'a> {
         Aim { client: &self.client, prefix, method: None, own: Own::new(), authoriser }
+    }
+}
+
+/// Who one core is to a function app: the bearer of one of its keys, and of the token that its front may
+/// ask for.
+struct Who<'a> {
+    tools: &'a Tools,
+    tokens: Option<Rc<Tokens>>,
+}
+
+impl<'a> Who<'a> {
+    fn new(target: &Arc<Target>, tools: &'a Tools) -> Self {
+        let minter = || Minter { target: Arc::clone(target), tools: tools.clone() };
+        let tokens = target.entra.as_ref().map(|_| Rc::new(Tokens::new(minter())));
+        Self { tools, tokens }
+    }
+
+    fn with(&self, key: Option<&Secret>) -> Authoriser {
+        let secrets = || Arc::clone(&self.tools.secrets);
+        let key = key.map(|secret| Authoriser::key(Key::new(KEY, secret.clone(), secrets())));
+        let key = key.unwrap_or(Authoriser::NOBODY);
+        match &self.tokens {
+            Some(tokens) => key.and(AUTHORIZATION, Rc::clone(tokens)),
+            None => key,
+        }
     }
 }
 

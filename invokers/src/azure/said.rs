@@ -5,6 +5,9 @@ use schemas::{Ack, Class, Guarantee, Receipt};
 
 use crate::platform::{Heard, Platform, Said};
 
+/// What App Service's authentication says to who shows no token that it takes.
+const FORBIDDEN: &str = "You do not have permission to view this directory or page.";
+
 /// A Functions host and its front.
 pub(super) struct Host;
 
@@ -14,8 +17,9 @@ impl Platform for Host {
 
     fn classify(&self, heard: &Heard<'_>) -> Said {
         match heard.status.as_u16() {
-            // A function's own 401 says something.
+            // A function's own 401 says something, and so does that of the authentication before it.
             401 if heard.empty => Said::Refused,
+            401 => heard.phrased(&[FORBIDDEN], || Said::Refused),
             403 if heard.empty || heard.is_page() => Said::Fault(heard.fault(
                 Class::UpstreamAuth,
                 "the function app refuses the gateway: by its networks, or its authentication",

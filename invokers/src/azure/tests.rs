@@ -15,6 +15,7 @@ fn every_row_of_the_table_means_what_it_says() {
         (202, &[("location", "/runtime/x")], "{}", "answer ok"),
         (401, &[], "", "refused"),
         (401, &[], "log in first", "answer ok"),
+        (401, &[], "You do not have permission to view this directory or page.", "refused"),
         (403, &[], "", "fault upstream_auth no"),
         (403, &[PAGE], "<html>Ip Forbidden", "fault upstream_auth no"),
         (403, &[], "not yours", "answer ok"),
@@ -80,6 +81,21 @@ fn everything_that_is_wrong_is_said_with_its_place() {
         (json!({"app": "a", "url": "https://a"}), "url"),
         (json!({"app": "a.b"}), "app"),
         (json!({"url": "https://a?code=x"}), "url"),
+        (json!({"app": "a", "entra": {"scope": "api://x"}}), "entra.scope"),
+        (
+            json!({"app": "a", "entra": {"scope": "api://x/.default", "tenant": "a/b"}}),
+            "entra.tenant",
+        ),
+        (
+            json!({"app": "a", "entra": {"scope": "api://x/.default",
+                "client_secret": {"env": "S"}, "assertion": {"env": "A"}}}),
+            "entra.assertion",
+        ),
+        (
+            json!({"app": "a", "entra": {"scope": "api://x/.default", "authority": "http://a.b"}}),
+            "entra.authority",
+        ),
+        (json!({"url": "http://a.b", "entra": {"scope": "api://x/.default"}}), "entra"),
     ] {
         let wrong = build(written.clone()).unwrap_err();
         assert_eq!(wrong.len(), 1, "{written}: {wrong:?}");

@@ -32,7 +32,7 @@ use schemas::{Body, BodyError, Class, EndpointId, Fault};
 pub(crate) use self::{
     ahead::put_back,
     connect::{Connector, Speaks},
-    fetch::fetch,
+    fetch::{fetch, round_trip},
     origin::server_name_of,
     stream::Stream,
 };

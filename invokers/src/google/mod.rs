@@ -81,7 +81,7 @@ impl Lane {
         };
         let identity = self.identity(&function);
         let authoriser = match &identity {
-            None => &Authoriser::Nobody,
+            None => &Authoriser::NOBODY,
             Some(identity) if call.head.headers.contains_key(AUTHORIZATION) => &identity.beside,
             Some(identity) => &identity.alone,
         };
@@ -107,8 +107,8 @@ impl Lane {
             tools: self.tools.clone(),
         }));
         let made = Rc::new(Identity {
-            alone: Authoriser::Token(AUTHORIZATION, Rc::clone(&tokens)),
-            beside: Authoriser::Token(BESIDE, tokens),
+            alone: Authoriser::token(AUTHORIZATION, Rc::clone(&tokens)),
+            beside: Authoriser::token(BESIDE, tokens),
         });
         identities.insert(name.to_owned(), Rc::clone(&made));
         Some(made)

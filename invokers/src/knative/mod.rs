@@ -96,7 +96,7 @@ impl Lane {
         if event && call.head.method == Method::POST {
             prefer_a_reply(&mut call);
         }
-        let aim = Aim { client, prefix: "", method: None, own, authoriser: &Authoriser::Nobody };
+        let aim = Aim { client, prefix: "", method: None, own, authoriser: &Authoriser::NOBODY };
         platform::call(&Service { event }, aim, call).await
     }
 
@@ -117,7 +117,7 @@ impl Lane {
             prefix: &place.path,
             method: Some(Method::POST),
             own: Own::new(),
-            authoriser: &Authoriser::Nobody,
+            authoriser: &Authoriser::NOBODY,
         };
         platform::call(&Sink { function, replies }, aim, call).await
     }

@@ -87,7 +87,7 @@ impl Lane {
     }
 
     fn aim<'a>(&'a self, prefix: &'a str, method: Option<Method>, own: Own) -> Aim<'a> {
-        Aim { client: &self.client, prefix, method, own, authoriser: &Authoriser::Nobody }
+        Aim { client: &self.client, prefix, method, own, authoriser: &Authoriser::NOBODY }
     }
 }
 

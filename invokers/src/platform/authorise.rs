@@ -10,19 +10,17 @@ use std::{
 use http::{HeaderName, HeaderValue};
 use schemas::{Class, Fault, Reveal, Secret};
 
-use super::Tokens;
+use super::{Own, Tokens};
 
 /// How long a key is believed to be the one that is written.
 const LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 
-/// One core's credential for one function.
-pub(crate) enum Authoriser {
-    /// The gateway says nothing of itself.
-    Nobody,
-    /// A key in a field of its own.
-    Key(Key),
-    /// A token that expires, in this field.
-    Token(HeaderName, Rc<Tokens>),
+/// One core's credentials for one function: a key, a token, both or neither.
+#[derive(Default)]
+pub(crate) struct Authoriser {
+    key: Option<Key>,
+    /// A token that expires, and the field that it goes in.
+    token: Option<(HeaderName, Rc<Tokens>)>,
 }
 
 /// A key from a file or the environment, read again when it changes.
@@ -34,50 +32,75 @@ pub(crate) struct Key {
 }
 
 impl Authoriser {
-    /// The field that goes along with a call.
-    ///
-    /// # Errors
-    /// A fault that ran nothing, if the credential cannot be had.
-    pub(crate) async fn credential(
-        &self,
-        deadline: Instant,
-    ) -> Result<Option<(HeaderName, HeaderValue)>, Fault> {
-        match self {
-            Self::Nobody => Ok(None),
-            Self::Key(key) => Ok(Some((key.field.clone(), key.value()?))),
-            Self::Token(field, tokens) => Ok(Some((field.clone(), tokens.value(deadline).await?))),
-        }
+    /// The gateway says nothing of itself.
+    pub(crate) const NOBODY: Self = Self { key: None, token: None };
+
+    /// The bearer of a key.
+    pub(crate) fn key(key: Key) -> Self {
+        Self { key: Some(key), token: None }
     }
 
-    /// The credential was not refused.
+    /// The bearer of a token, in this field.
+    pub(crate) fn token(field: HeaderName, tokens: Rc<Tokens>) -> Self {
+        Self { key: None, token: Some((field, tokens)) }
+    }
+
+    /// The bearer of a token as well.
+    pub(crate) fn and(self, field: HeaderName, tokens: Rc<Tokens>) -> Self {
+        Self { token: Some((field, tokens)), ..self }
+    }
+
+    /// Adds the fields that go along with a call.
+    ///
+    /// # Errors
+    /// A fault that ran nothing, if a credential cannot be had.
+    pub(crate) async fn show(&self, own: &mut Own, deadline: Instant) -> Result<(), Fault> {
+        if let Some(key) = &self.key {
+            own.push((key.field.clone(), key.value()?));
+        }
+        if let Some((field, tokens)) = &self.token {
+            own.push((field.clone(), tokens.value(deadline).await?));
+        }
+        Ok(())
+    }
+
+    /// The credentials were not refused.
     pub(crate) fn accepted(&self) {
-        if let Self::Token(_, tokens) = self {
+        if let Some((_, tokens)) = &self.token {
             tokens.worked();
         }
     }
 
-    /// Whether a credential that is refused may be followed by another.
+    /// Whether credentials that are refused may be followed by others.
     pub(crate) fn renews(&self) -> bool {
-        !matches!(self, Self::Nobody)
+        self.key.is_some() || self.token.is_some()
     }
 
-    /// Another credential than the one that was refused, if there is one by now.
-    pub(crate) async fn renew(
-        &self,
-        refused: &HeaderValue,
-        deadline: Instant,
-    ) -> Option<(HeaderName, HeaderValue)> {
-        match self {
-            Self::Nobody => None,
-            Self::Key(key) => {
-                let value = key.read().ok().filter(|value| value != refused)?;
-                Some((key.field.clone(), value))
-            }
-            Self::Token(field, tokens) => {
-                Some((field.clone(), tokens.newer(refused, deadline).await?))
-            }
+    /// Puts others in the place of credentials that were refused, where there are others by now. Says
+    /// whether there are: which of two was refused, nobody says.
+    pub(crate) async fn renew(&self, own: &mut Own, deadline: Instant) -> bool {
+        let mut renewed = false;
+        if let Some(key) = &self.key
+            && let Some(shown) = shown(own, &key.field)
+            && let Some(value) = key.read().ok().filter(|value| *value != *shown)
+        {
+            *shown = value;
+            renewed = true;
         }
+        if let Some((field, tokens)) = &self.token
+            && let Some(shown) = shown(own, field)
+            && let Some(value) = tokens.newer(shown, deadline).await
+        {
+            *shown = value;
+            renewed = true;
+        }
+        renewed
     }
+}
+
+/// The value of a field that was added.
+fn shown<'o>(own: &'o mut Own, field: &HeaderName) -> Option<&'o mut HeaderValue> {
+    own.iter_mut().rev().find(|(name, _)| name == field).map(|(_, value)| value)
 }
 
 impl Key {

@@ -77,9 +77,8 @@ pub(crate) async fn call<P: Platform>(
     refuse(&call)?;
     let written = format::write(&mut call)?;
     fits(&call.event.data, P::BODY_BYTES_MAX)?;
-    match aim.authoriser.credential(call.deadline).await {
-        Ok(credential) => aim.own.extend(credential),
-        Err(fault) => return Err(fault.unsent(written.undo(call))),
+    if let Err(fault) = aim.authoriser.show(&mut aim.own, call.deadline).await {
+        return Err(fault.unsent(written.undo(call)));
     }
     let mut data = mem::take(&mut call.event.data);
     let spare = if aim.authoriser.renews() { data.again() } else { None };
@@ -123,10 +122,9 @@ async fn renewed(
     call: &Call,
     mut data: Body,
 ) -> Result<Option<(Answered, Said)>, Fault> {
-    let Some((_, refused)) = aim.own.last() else { return Ok(None) };
-    let Some(newer) = aim.authoriser.renew(refused, call.deadline).await else { return Ok(None) };
-    aim.own.pop();
-    aim.own.push(newer);
+    if !aim.authoriser.renew(&mut aim.own, call.deadline).await {
+        return Ok(None);
+    }
     match once(aim, call, &mut data).await {
         Ok((mut answered, id)) => {
             let said = hear(platform, &mut answered, id).await?;

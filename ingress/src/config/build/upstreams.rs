@@ -128,7 +128,6 @@ fn upstream(
             (Target::OpenFaas(Arc::new(target)), written)
         }
         "azure-functions" => {
-            not_built::refuse(spot, not_built::Place::Azure, report);
             let (target, written) = checked(name, spot, report, azure::Target::build)?;
             (Target::Azure(Arc::new(target)), written)
         }
