@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use schemas::{Class, Fault};
 
-use crate::{Target, Tools, azure, grpc, lambda, openfaas};
+use crate::{Target, Tools, azure, google, grpc, lambda, openfaas};
 
 /// How long a platform may take, all pages together.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -36,11 +36,7 @@ pub async fn list(target: &Target, tools: &Tools) -> Result<Vec<Listed>, Fault> 
                         yet; `kubectl get ksvc` lists them";
             return Err(Fault::new(Class::BadRequest, what));
         }
-        Target::Google(_) => {
-            let what = "the functions of Google Cloud are listed by an API that is not asked yet; \
-                        `gcloud functions list` asks it";
-            return Err(Fault::new(Class::BadRequest, what));
-        }
+        Target::Google(target) => google::list(target, tools, deadline).await?,
         Target::Http(_) | Target::Nats(_) | Target::Amqp(_) | Target::Embedded(_) => {
             let what = format!("kind {} has no list of functions to be asked for", target.kind());
             return Err(Fault::new(Class::BadRequest, what));

@@ -216,12 +216,71 @@ fn what_is_no_event_or_too_large_is_refused_and_not_sent() {
 }
 
 #[test]
-fn a_function_is_called_by_the_command_and_what_is_not_built_is_said() {
+fn a_function_is_called_by_the_command() {
     let cloud = Cloud::start();
     let gateway = gateway(&cloud, KEY);
     assert_eq!(gateway.gusset(&["invoke", "gcp/echo", "-d", "hi"]).ends(0).out.trim_end(), "hi");
     let listed = gateway.gusset(&["functions", "gcp"]).ends(1);
-    assert!(listed.err.contains("gcloud functions list"), "{}", listed.err);
+    assert!(listed.err.contains("`project` and `region`"), "{}", listed.err);
+}
+
+/// The fields by which a project of the cloud is listed.
+fn project(cloud: &Cloud, name: &str) -> String {
+    let endpoint = cloud.mint.url();
+    format!("    project: {name}\n    region: europe-west1\n    endpoint: \"{endpoint}\"\n")
+}
+
+#[test]
+fn a_projects_functions_and_services_are_listed_page_by_page() {
+    let cloud = Cloud::start();
+    let at = format!("{{ account: {CALLER}, url: \"{}\" }}", cloud.mint.url());
+    let host = cloud.mint.address().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key.json");
+    std::fs::write(&key, cloud.key_file()).unwrap();
+    for who in ["", KEY, &format!("{KEY}    impersonate: {at}\n")] {
+        let fields = format!("{}{who}", project(&cloud, "shop"));
+        let text = config(&cloud, &fields).replace("key.json", key.to_str().unwrap());
+        let gateway = Gateway::run_knowing(&text, &[("GCE_METADATA_HOST", &host)]);
+        let listed = gateway.gusset(&["functions", "gcp", "-o", "json"]).ends(0);
+        let all: Value = serde_json::from_str(&listed.out).unwrap();
+        let field = |name: &str| -> Vec<&str> {
+            all.as_array().unwrap().iter().map(|one| one[name].as_str().unwrap()).collect()
+        };
+        assert_eq!(field("address"), ["gcp/echo", "gcp/old", "gcp/resize", "gcp/web"], "{who}");
+        let states = ["CONDITION_SUCCEEDED", "FAILED", "ACTIVE", "CONDITION_FAILED"];
+        assert_eq!(field("state"), states);
+        assert_eq!(
+            field("about")[2..],
+            ["nodejs22 https://resize-x.a.run.app", "service https://web-x.a.run.app"]
+        );
+    }
+    let asked = cloud.mint.seen();
+    let shown = asked.iter().filter(|seen| seen.target().starts_with("/v2/"));
+    let shown: Vec<_> = shown.map(|seen| seen.header("authorization").unwrap()).collect();
+    let (machine, key, caller) = ("Bearer ya29.machine", "Bearer ya29.key", "Bearer ya29.caller");
+    assert_eq!(shown, [[machine; 3], [key; 3], [caller; 3]].concat());
+}
+
+#[test]
+fn a_list_that_is_not_given_says_what_to_do() {
+    let cloud = Cloud::start();
+    let list = |fields: &str| {
+        let gateway = gateway(&cloud, fields);
+        gateway.gusset(&["functions", "gcp"])
+    };
+    let of = |name| format!("{}{KEY}", project(&cloud, name));
+    let forbidden = list(&of("forbidden")).ends(1);
+    assert!(forbidden.err.contains("roles/cloudfunctions.viewer"), "{}", forbidden.err);
+    let empty = list(&of("empty")).ends(1);
+    assert!(empty.err.contains("enable one of the two APIs"), "{}", empty.err);
+    let far = list(&of("far")).ends(1);
+    assert!(far.err.contains("cannot be listed now"), "{}", far.err);
+    let nobody = list(&format!("{}    auth: none\n", project(&cloud, "shop"))).ends(1);
+    assert!(nobody.err.contains("`auth: none`"), "{}", nobody.err);
+    // Who does not use Cloud Functions has services all the same.
+    let bare = list(&of("bare")).ends(0);
+    assert!(bare.out.contains("gcp/web") && !bare.out.contains("gcp/old"), "{}", bare.out);
 }
 
 /// Functions in the framework that Google runs them in, in Python.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use schemas::{Name, Secret, Template, units::Span};
 use serde::{Deserialize, Serialize};
 
+use super::list::Listing;
 use crate::{
     client::Origin,
     platform::{Reach, Wrong, is_label, with_stand_ins},
@@ -31,6 +32,9 @@ pub struct Written {
     pub impersonate: Option<Impersonate>,
     /// `none`: the functions are called without a token.
     pub auth: Option<Auth>,
+    /// The URL of the APIs by which the functions and services of the project are listed, where they
+    /// are behind an endpoint of one's own.
+    pub endpoint: Option<String>,
     /// TLS settings for `https` URLs of functions.
     pub tls: Option<Tls>,
     /// How long connecting may take. Default 5s.
@@ -91,6 +95,8 @@ pub struct Target {
     pub(super) audience: Option<String>,
     /// None where no token is sent.
     pub(super) identity: Option<Identity>,
+    /// What is listed; none without a project.
+    pub(super) listing: Option<Listing>,
 }
 
 /// Who the gateway is.
@@ -115,6 +121,7 @@ impl Target {
     /// Each thing that is wrong: the field's path below the upstream, and what to write.
     pub fn build(_name: &Name, written: Written) -> Result<Self, Vec<(String, String)>> {
         let mut wrong = Wrong::new();
+        let listing = listing(&written, &mut wrong);
         let reach = Reach::new(written.tls, written.connect_timeout);
         let project = project(&reach, written.project, written.region, &mut wrong);
         let mut functions = BTreeMap::new();
@@ -151,7 +158,7 @@ impl Target {
         );
         let audience = written.audience;
         if wrong.is_empty() {
-            Ok(Self { reach, project, functions, audience, identity })
+            Ok(Self { reach, project, functions, audience, identity, listing })
         } else {
             Err(wrong)
         }
@@ -175,6 +182,13 @@ impl Target {
         Err((format!("there is no URL of the function `{name}`"), remedy.to_owned()))
     }
 
+    /// The name by which a URL is written in `functions`.
+    pub(super) fn named(&self, url: &str) -> Option<&str> {
+        let url = url.trim_end_matches('/');
+        let mut all = self.functions.iter();
+        all.find(|(_, origin)| origin.url() == url).map(|(name, _)| name.as_str())
+    }
+
     /// For whom a token is minted that this function takes.
     pub(super) fn audience_of(&self, function: &str) -> Option<String> {
         if let Some(audience) = &self.audience {
@@ -186,6 +200,30 @@ impl Target {
             (None, None) => None,
         }
     }
+}
+
+fn listing(written: &Written, wrong: &mut Wrong) -> Option<Listing> {
+    let endpoint = match written.endpoint.as_deref().map(|url| Origin::parse(url, None)) {
+        None => None,
+        Some(Ok(origin)) if origin.is_open() => {
+            let what = "is not https, so that the token could be read on the way; write https";
+            wrong.push(("endpoint".to_owned(), what.to_owned()));
+            None
+        }
+        Some(Ok(origin)) => Some(Arc::new(origin)),
+        Some(Err(what)) => {
+            wrong.push(("endpoint".to_owned(), what));
+            None
+        }
+    };
+    let (Some(project), Some(region)) = (&written.project, &written.region) else {
+        if written.endpoint.is_some() {
+            let what = "has no use without `project` and `region`, whose functions are listed";
+            wrong.push(("endpoint".to_owned(), what.to_owned()));
+        }
+        return None;
+    };
+    Some(Listing { project: project.clone(), region: region.clone(), endpoint })
 }
 
 fn project(

@@ -7,37 +7,18 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use http::{
-    HeaderName, HeaderValue, Method, StatusCode,
-    header::{AUTHORIZATION, CONTENT_TYPE},
-};
-use schemas::{Class, Fault, Secret};
+use schemas::Fault;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{
     Target,
-    config::{Identity, Impersonated},
-    key::Key,
+    access::{Access, bearer, refused},
+    config::Identity,
 };
-use crate::{
-    Tools,
-    client::{CONNECT_TIMEOUT, Client, Origin},
-    platform::{Ask, Mint, Minted, Told, ask},
-};
+use crate::platform::{Mint, Minted};
 
-/// The variable by which every library of Google's finds another metadata server.
-const METADATA_HOST: &str = "GCE_METADATA_HOST";
-const METADATA: &str = "metadata.google.internal";
-const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
-
-/// What an access token is to be good for.
-const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
-
-/// A clock that is further off than this is not asked again.
-const SKEW: Duration = Duration::from_mins(1);
 /// How long a token is believed to be good that has ended by the gateway's own clock.
 const AT_LEAST: Duration = Duration::from_secs(30);
 
@@ -45,16 +26,7 @@ const AT_LEAST: Duration = Duration::from_secs(30);
 pub(super) struct Minter {
     pub(super) target: Arc<Target>,
     pub(super) audience: String,
-    pub(super) tools: Tools,
-}
-
-/// What the token endpoint answers.
-#[derive(Deserialize)]
-struct Exchanged {
-    #[serde(default)]
-    id_token: Option<String>,
-    #[serde(default)]
-    access_token: Option<String>,
+    pub(super) access: Access,
 }
 
 impl Mint for Minter {
@@ -73,152 +45,32 @@ impl Mint for Minter {
 
 impl Minter {
     async fn id_token(&self, identity: &Identity, deadline: Instant) -> Result<String, Fault> {
+        #[derive(Deserialize)]
+        struct Generated {
+            token: String,
+        }
+        let access = &self.access;
         match identity {
             Identity { impersonate: Some(account), key } => {
-                self.in_the_name_of(account, key.as_ref(), deadline).await
+                let asked = json!({ "audience": self.audience, "includeEmail": true });
+                let told = access.generate(account, key.as_ref(), "IdToken", &asked, deadline);
+                Ok(told.await?.json::<Generated>()?.token)
             }
             Identity { key: Some(key), .. } => {
                 let exchanged =
-                    self.exchange(key, ("target_audience", &self.audience), deadline).await?;
+                    access.exchange(key, ("target_audience", &self.audience), deadline).await?;
                 exchanged.id_token.ok_or_else(|| refused("the token endpoint gave no ID token"))
             }
             Identity { key: None, .. } => {
                 let mut query = form_urlencoded::Serializer::new(String::new());
                 query.append_pair("audience", &self.audience).append_pair("format", "full");
-                let told = self.metadata(&format!("identity?{}", query.finish()), deadline).await?;
+                let asked = format!("identity?{}", query.finish());
+                let told = access.metadata(&asked, deadline).await?;
                 let text = str::from_utf8(&told.body).unwrap_or_default();
                 Ok(text.trim().to_owned())
             }
         }
     }
-
-    /// Asks the IAM Credentials API for a token of another service account.
-    async fn in_the_name_of(
-        &self,
-        Impersonated { account, origin }: &Impersonated,
-        key: Option<&Secret>,
-        deadline: Instant,
-    ) -> Result<String, Fault> {
-        #[derive(Deserialize)]
-        struct Generated {
-            token: String,
-        }
-        let access = match key {
-            Some(key) => self.exchange(key, ("scope", SCOPE), deadline).await?.access_token,
-            None => {
-                let told = self.metadata("token", deadline).await?;
-                told.json::<Exchanged>()?.access_token
-            }
-        };
-        let access = access.ok_or_else(|| refused("the gateway's own account has no token"))?;
-        let path = format!("/v1/projects/-/serviceAccounts/{account}:generateIdToken");
-        let asked = json!({ "audience": self.audience, "includeEmail": true });
-        let own = [
-            (AUTHORIZATION, bearer(&access)?),
-            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        ];
-        let body = Bytes::from(asked.to_string());
-        let asked = Ask { method: Method::POST, path: &path, own: &own, body, deadline };
-        let told = self.ask(Arc::clone(origin), asked).await?;
-        Ok(good(told)?.json::<Generated>()?.token)
-    }
-
-    /// Gives the token endpoint an assertion for a token. If it refuses one because of the time, it is
-    /// told again by its own clock.
-    async fn exchange(
-        &self,
-        key: &Secret,
-        claim: (&str, &str),
-        deadline: Instant,
-    ) -> Result<Exchanged, Fault> {
-        let text = self.tools.secrets.reveal(key);
-        let text = text.map_err(|cause| refused("the credentials cannot be had").because(cause))?;
-        let bad = |cause| refused("the credentials cannot be used").because(cause);
-        let key = Key::read(text.expose()).map_err(bad)?;
-        let origin = Origin::parse(&key.token_uri, None).ok().filter(|origin| !origin.is_open());
-        let mut origin = origin.ok_or_else(|| refused("the token_uri is no URL with https"))?;
-        let path = match std::mem::take(&mut origin.base) {
-            path if path.is_empty() => "/".to_owned(),
-            path => path,
-        };
-        let origin = Arc::new(origin);
-        let now = SystemTime::now();
-        let ask = async |assertion: String| {
-            let body = Bytes::from(format!(
-                "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}"
-            ));
-            let form = HeaderValue::from_static("application/x-www-form-urlencoded");
-            let own = [(CONTENT_TYPE, form)];
-            let asked = Ask { method: Method::POST, path: &path, own: &own, body, deadline };
-            self.ask(Arc::clone(&origin), asked).await
-        };
-        let told = ask(key.assertion(claim, now).map_err(bad)?).await?;
-        let theirs =
-            told.date().filter(|theirs| told.status.is_client_error() && off(*theirs, now));
-        let told = match theirs {
-            Some(theirs) => ask(key.assertion(claim, theirs).map_err(bad)?).await?,
-            None => told,
-        };
-        good(told)?.json()
-    }
-
-    async fn metadata(&self, what: &str, deadline: Instant) -> Result<Told, Fault> {
-        let host = self.tools.secrets.reveal(&Secret::Env(METADATA_HOST.to_owned()));
-        let host = host.as_ref().map_or(METADATA, |host| host.expose());
-        let origin = Origin::parse(&format!("http://{host}"), None)
-            .map_err(|what| refused("GCE_METADATA_HOST is no host").because(what))?;
-        let path = format!("/computeMetadata/v1/instance/service-accounts/default/{what}");
-        let own = [(FLAVOR, HeaderValue::from_static("Google"))];
-        let body = Bytes::new();
-        let asked = Ask { method: Method::GET, path: &path, own: &own, body, deadline };
-        good(self.ask(Arc::new(origin), asked).await?)
-    }
-
-    /// Asks over a connection of its own: there is one question in an hour.
-    async fn ask(&self, origin: Arc<Origin>, asked: Ask<'_>) -> Result<Told, Fault> {
-        let client = Client::new(&[origin], None, CONNECT_TIMEOUT, &self.tools);
-        let client = client.expect("there is one origin");
-        ask(&client, asked).await.map_err(|fault| {
-            let class = match fault.class {
-                Class::Timeout | Class::ConnectFailed => fault.class,
-                _ => Class::Unavailable,
-            };
-            // Whatever has become of the question, no function has run.
-            Fault::new(class, "nobody is there who would mint a token for the function")
-                .because(fault.chain())
-        })
-    }
-}
-
-/// An answer that is what was asked for.
-fn good(told: Told) -> Result<Told, Fault> {
-    match told.status {
-        StatusCode::OK => Ok(told),
-        status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-            let what = "no token for the function is minted now";
-            Err(Fault::new(Class::Unavailable, what).because(format!("it answered {status}")))
-        }
-        status => {
-            let what = "the gateway is given no token for the function";
-            Err(refused(what).because(format!("it answered {status}")))
-        }
-    }
-}
-
-fn refused(what: &'static str) -> Fault {
-    Fault::new(Class::UpstreamAuth, what)
-}
-
-fn bearer(token: &str) -> Result<HeaderValue, Fault> {
-    let value = HeaderValue::try_from(format!("Bearer {token}"));
-    let mut value = value.map_err(|_| refused("what was minted fits no header"))?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-fn off(theirs: SystemTime, ours: SystemTime) -> bool {
-    let off = theirs.duration_since(ours).unwrap_or_else(|error| error.duration());
-    off > SKEW
 }
 
 /// How long an ID token is good for. Its own two times say the most; the clock here, which may be

@@ -1,8 +1,10 @@
 //! Functions of Google Cloud and services of Cloud Run: called as any HTTP service is, with an ID
 //! token that names the function.
 
+mod access;
 mod config;
 mod key;
+mod list;
 mod mint;
 mod said;
 #[cfg(test)]
@@ -14,8 +16,11 @@ use futures_util::future::LocalBoxFuture;
 use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
 use schemas::{Call, Class, Fault, Invoker, Reply};
 
-pub use self::config::{Auth, Credentials, Impersonate, Machine, Target, Written};
-use self::{config::is_function, mint::Minter, said::Front};
+use self::{access::Access, config::is_function, mint::Minter, said::Front};
+pub use self::{
+    config::{Auth, Credentials, Impersonate, Machine, Target, Written},
+    list::list,
+};
 use crate::{
     Tools,
     client::{Client, Origin},
@@ -104,7 +109,7 @@ impl Lane {
         let tokens = Rc::new(Tokens::new(Minter {
             target: Arc::clone(&self.target),
             audience: self.target.audience_of(function)?,
-            tools: self.tools.clone(),
+            access: Access { tools: self.tools.clone() },
         }));
         let made = Rc::new(Identity {
             alone: Authoriser::token(AUTHORIZATION, Rc::clone(&tokens)),

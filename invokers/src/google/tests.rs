@@ -51,9 +51,11 @@ fn everything_that_is_wrong_is_said_with_its_place() {
     let all = wrong(json!({
         "project": "Shop", "functions": {"a/b": "https://a", "c": "http://c.example.com"},
         "audience": "", "impersonate": {"account": "nobody", "url": "http://iam.example.com"},
-        "connect_timeout": "0s"
+        "connect_timeout": "0s", "endpoint": "http://api.example.com"
     }));
     let expected = [
+        "endpoint",
+        "endpoint",
         "region",
         "functions.a/b",
         "functions.c",
