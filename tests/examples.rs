@@ -91,6 +91,7 @@ fn on_free_ports(text: &str, peers: &Peers) -> String {
         .replace("{ env: RABBIT_PASSWORD }", "{ file: secret }")
         .replace("{ env: FAAS_PASSWORD }", "{ file: faas }")
         .replace("{ env: AZURE_HOST_KEY }", "{ file: azure }")
+        .replace("{ env: AZURE_MASTER_KEY }", "{ file: azure-master }")
 }
 
 /// Answers on a subject, for the example of request-reply.
@@ -140,8 +141,12 @@ fn run(path: &Path) {
         text = text.replace("http://127.0.0.1:50051", &ledger.url());
     }
     let gateway = Gateway::run_with(&text, |folder| {
-        let secrets =
-            [("secret", rabbit::PASSWORD), ("faas", faas::PASSWORD), ("azure", azure::HOST_KEY)];
+        let secrets = [
+            ("secret", rabbit::PASSWORD),
+            ("faas", faas::PASSWORD),
+            ("azure", azure::HOST_KEY),
+            ("azure-master", azure::MASTER_KEY),
+        ];
         for (file, secret) in secrets {
             std::fs::write(folder.join(file), secret).unwrap();
         }
