@@ -47,6 +47,10 @@ pub(crate) struct Lab {
     _upstream: Beside,
 }
 
+/// What the metadata server of Google Cloud gives: a token that is good until 2100, without its
+/// signature. It says: {"aud":"http://bench","exp":4102444800}.
+const TOKEN: &str = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJhdWQiOiJodHRwOi8vYmVuY2giLCJleHAiOjQxMDI0NDQ4MDB9.";
+
 const ANSWER: &str = r#"{"ok":true,"id":"0123456789"}"#;
 /// The same as a function of Lambda returns it.
 const RETURNED: &str = r#"{"statusCode":200,"headers":{"content-type":"application/json"},"body":"{\\"ok\\":true,\\"id\\":\\"0123456789\\"}"}"#;
@@ -85,7 +89,10 @@ impl Lab {
         let config = folder.join("upstream.conf");
         let server = format!(
             "location / {{ return 200 '{ANSWER}'; }} \
-             location /2015-03-31/ {{ return 200 '{RETURNED}'; }}"
+             location /2015-03-31/ {{ return 200 '{RETURNED}'; }} \
+             location /computeMetadata/ {{ return 200 '{TOKEN}{}'; }}",
+            // As long as a signature is.
+            "s".repeat(342)
         );
         fs::write(&config, nginx_config(&folder, "upstream", port, "", &server))?;
         let nginx = process::find("nginx").context("nginx is not here")?;
@@ -141,6 +148,7 @@ impl Lab {
         let config = self.folder.join(format!("gusset-{port}.yaml"));
         fs::write(&config, head + &rest.replace("UPSTREAM", &upstream))?;
         let mut command = pinned(0, built("dist", "gusset")?);
+        command.env("GCE_METADATA_HOST", &upstream);
         command.arg("run").arg("-c").arg(config);
         Ok(Peer { admin, ..self.start_peer(Kind::Gusset, port, command)? })
     }
@@ -206,7 +214,7 @@ routes:
         "google-functions",
         "
 upstreams:
-  gcp: { kind: google-functions, functions: { small: http://UPSTREAM }, auth: none }
+  gcp: { kind: google-functions, functions: { small: http://UPSTREAM }, credentials: metadata }
 routes:
   - { name: all, match: { prefix: / }, to: gcp/small }
 ",
