@@ -45,10 +45,14 @@ fn whole<'a>(
     out: &'a mut Vec<u8>,
     read: impl FnOnce(&mut Reader<'a>) -> Result<()>,
 ) -> std::result::Result<(), Violation> {
-    let checked = std::str::from_utf8(text).map_err(|cause| {
-        let fault = fault_at(cause.valid_up_to(), "the text is not UTF-8");
-        violation(text, &fault)
-    })?;
+    // What stands before a byte that is not UTF-8 is read all the same, for it tells the field.
+    let (checked, cut) = match std::str::from_utf8(text) {
+        Ok(whole) => (whole, None),
+        Err(cause) => {
+            let at = cause.valid_up_to();
+            (std::str::from_utf8(&text[..at]).unwrap_or_default(), Some(at))
+        }
+    };
     let mut reader = Reader {
         plans,
         json: Json::new(checked),
@@ -60,7 +64,23 @@ fn whole<'a>(
         limits: options.limits,
     };
     let read = read(&mut reader).and_then(|()| reader.json.end());
+    let read = match cut {
+        Some(at) => Err(not_utf8(at, read)),
+        None => read,
+    };
     read.map_err(|fault| violation(text, &fault))
+}
+
+/// The fault of a text that is not UTF-8 from a byte on, by what came of reading it up to there:
+/// whatever is wrong before that byte is told instead.
+#[cold]
+fn not_utf8(at: usize, read: Result<()>) -> Box<Fault> {
+    const PROBLEM: &str = "the text is not UTF-8";
+    match read {
+        Ok(()) => fault_at(at, PROBLEM),
+        Err(fault) if fault.at < at => fault,
+        Err(fault) => Box::new(Fault { at, problem: PROBLEM.into(), ..*fault }),
+    }
 }
 
 /// Tells a fault by line and column.
