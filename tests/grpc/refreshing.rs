@@ -23,6 +23,8 @@ fn a_method_that_is_deployed_later_appears_and_what_was_good_last_is_kept_meanwh
         known(&gateway)["problem"].as_str().map(str::to_owned)
     });
     assert_eq!(known(&gateway)["services"], 2);
+    let listed = gateway.gusset(&["upstreams"]).ends(0);
+    assert!(listed.out.contains("by reflection v1alpha; connect_failed: "), "{}", listed.out);
     let ready = gateway.ask_admin("/readyz").json();
     let ledger = ready["descriptors"].as_array().unwrap().iter();
     let ledger = ledger.clone().find(|one| one["upstream"] == "ledger").unwrap();
@@ -39,5 +41,17 @@ fn a_method_that_is_deployed_later_appears_and_what_was_good_last_is_kept_meanwh
     assert_eq!(known(&gateway)["services"], 3);
     assert_eq!(known(&gateway)["from"], "reflection v1");
     assert_eq!(known(&gateway).get("problem"), None);
+
+    // A rule that contradicts another one is kept out, and the reason is shown.
+    let refused = known(&gateway)["refused"].clone();
+    assert_eq!(refused.as_array().unwrap().len(), 1, "{refused}");
+    let reason = refused[0].as_str().unwrap();
+    assert!(reason.starts_with("/audit.v1.Audit/Peek"), "{reason}");
+    let listed = gateway.gusset(&["upstreams"]).ends(0);
+    assert!(
+        listed.out.contains(&format!("by reflection v1; left out: {reason}")),
+        "{}",
+        listed.out
+    );
     drop(server);
 }

@@ -38,6 +38,19 @@ seen = pb.SeenReply()
 lock = threading.Lock()
 
 
+def watched(context):
+    """An event to set once a call is over; a call that ends before is one whose caller has left."""
+    over = threading.Event()
+
+    def end():
+        if not over.is_set():
+            with lock:
+                seen.left += 1
+
+    context.add_callback(end)
+    return over
+
+
 class Ledger(rpc.LedgerServicer):
     def Transfer(self, request, context):
         context.set_trailing_metadata((("x-cost", "7"),))
@@ -51,34 +64,38 @@ class Ledger(rpc.LedgerServicer):
         detail = any_pb2.Any()
         detail.Pack(info)
         status = status_pb2.Status(code=request.code, message="as asked: café", details=[detail])
-        context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+        context.set_trailing_metadata((
+            ("grpc-status-details-bin", status.SerializeToString()),
+            ("x-cost", "7"),
+        ))
         context.abort(grpc.StatusCode(_codes[request.code]), "as asked: café")
 
     def Watch(self, request, context):
-        over = threading.Event()
-
-        def end():
-            if not over.is_set():
-                with lock:
-                    seen.left += 1
-
-        context.add_callback(end)
+        over = watched(context)
         for number in range(request.count):
             yield pb.Entry(number=number, padding=b"x" * request.size)
             with lock:
                 seen.told += 1
         over.set()
         if request.fail:
+            context.set_trailing_metadata((("x-cost", "7"),))
             context.abort(grpc.StatusCode.DATA_LOSS, "the page is torn")
 
     def Sum(self, requests, context):
         return pb.SumReply(sum=sum(entry.number for entry in requests))
 
     def Chat(self, requests, context):
+        over = watched(context)
         yield from requests
+        over.set()
 
     def Metadata(self, request, context):
-        reply = pb.MetadataReply(has_deadline=context.time_remaining() is not None)
+        left = context.time_remaining()
+        reply = pb.MetadataReply()
+        # Without a deadline it is as far away as a clock goes.
+        if left is not None and left < 1e9:
+            reply.has_deadline = True
+            reply.remaining_ms = int(1000 * left)
         for key, value in context.invocation_metadata():
             reply.metadata[key] = value if isinstance(value, str) else value.hex()
         return reply
