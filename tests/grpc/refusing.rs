@@ -12,7 +12,7 @@ use crate::support::{Gateway, tonic::Tonic};
 const ROUTES: &str = "
   - { name: rated, match: { path: /rated }, policy: { rate_limit: [{ rate: 1/h }] }, to: ledger/ledger.v1.Ledger/Seen }
   - { name: short, match: { path: /short }, policy: { limits: { body: 4B } }, to: ledger/ledger.v1.Ledger/Seen }
-  - { name: full, match: { path: /full }, to: full/ledger.v1.Ledger/Seen }
+  - { name: full, match: { path: /full }, to: full/ledger.v1.Ledger/Chat }
   - { name: breaking, match: { path: /breaking }, to: breaking/a.B/C }
   - { name: late, match: { path: /late }, policy: { timeout: 200ms, retry: { attempts: 1 } }, to: silent/a.B/C }
   - { name: down, match: { path: /nobody }, to: down/a.B/C }
@@ -87,10 +87,8 @@ fn each_refusal_of_the_gateways_own_is_a_status() {
     let mut first = gateway.client();
     first.send(
         "POST /full HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\
-         Content-Type: application/grpc-web\r\n\r\n",
+         Content-Type: application/grpc-web\r\n\r\n5\r\n\0\0\0\0\0\r\n",
     );
-    crate::support::eventually("the gateway is full", || {
-        let (code, _) = status(&gateway, "/full");
-        (code == "14").then_some(())
-    });
+    assert_eq!(first.head().status(), 200);
+    expect("/full", "14", "");
 }

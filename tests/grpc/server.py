@@ -38,19 +38,6 @@ seen = pb.SeenReply()
 lock = threading.Lock()
 
 
-def watched(context):
-    """An event to set once a call is over; a call that ends before is one whose caller has left."""
-    over = threading.Event()
-
-    def end():
-        if not over.is_set():
-            with lock:
-                seen.left += 1
-
-    context.add_callback(end)
-    return over
-
-
 class Ledger(rpc.LedgerServicer):
     def Transfer(self, request, context):
         context.set_trailing_metadata((("x-cost", "7"),))
@@ -71,7 +58,14 @@ class Ledger(rpc.LedgerServicer):
         context.abort(grpc.StatusCode(_codes[request.code]), "as asked: café")
 
     def Watch(self, request, context):
-        over = watched(context)
+        over = threading.Event()
+
+        def end():
+            if not over.is_set():
+                with lock:
+                    seen.left += 1
+
+        context.add_callback(end)
         for number in range(request.count):
             yield pb.Entry(number=number, padding=b"x" * request.size)
             with lock:
@@ -85,9 +79,7 @@ class Ledger(rpc.LedgerServicer):
         return pb.SumReply(sum=sum(entry.number for entry in requests))
 
     def Chat(self, requests, context):
-        over = watched(context)
         yield from requests
-        over.set()
 
     def Metadata(self, request, context):
         left = context.time_remaining()
