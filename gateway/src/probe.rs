@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use ingress::{Action, Destination, Table, Upstream};
-use invokers::{Target, Tools, amqp, consume::Wanted, nats, probe};
+use ingress::{Action, Destination, Table, Upstream, config::did_you_mean};
+use invokers::{Target, Tools, amqp, consume::Wanted, list, nats, probe};
 
 /// What came of connecting to one place of an upstream.
 #[derive(Debug)]
@@ -41,6 +41,7 @@ pub(crate) async fn all(table: &Table, tools: &Tools) -> Vec<Probed> {
             Target::Amqp(target) if answers => {
                 all.extend(queues(table, upstream, target, tools).await);
             }
+            Target::Grpc(_) if answers => all.extend(methods(table, upstream, tools).await),
             _ => {}
         }
     }
@@ -87,6 +88,33 @@ async fn queues(
             at: format!("queue {}", amqp::queue(&one.from).unwrap_or_default()),
             outcome: looked.map(said).map_err(|fault| fault.chain()),
         });
+    }
+    all
+}
+
+/// Looks for the methods that routes name among those that the upstream has.
+async fn methods(table: &Table, upstream: &Upstream, tools: &Tools) -> Vec<Probed> {
+    let probed = |at: &str, outcome| Probed {
+        upstream: upstream.name.to_string(),
+        kind: upstream.target.kind(),
+        at: at.to_owned(),
+        outcome,
+    };
+    let known = match list::list(&upstream.target, tools).await {
+        Ok(known) => known,
+        // Native callers need nobody to know them.
+        Err(fault) => {
+            let said = format!("not known, so only native callers are served: {}", fault.chain());
+            return vec![probed("methods", Ok(said))];
+        }
+    };
+    let known: Vec<&str> = known.iter().map(|one| one.function.as_str()).collect();
+    let mut all = vec![probed("methods", Ok(format!("{} are known", known.len())))];
+    let named: BTreeSet<&str> =
+        targets(table, upstream).filter_map(|target| target.fixed.as_deref()).collect();
+    for method in named.into_iter().filter(|name| !name.is_empty() && !known.contains(name)) {
+        let remedy = did_you_mean(method, "methods", known.iter().copied());
+        all.push(probed(method, Err(format!("there is no such method; {remedy}"))));
     }
     all
 }

@@ -47,6 +47,15 @@ pub trait Reveal: Send + Sync {
     /// # Errors
     /// [`NoSecret`] if the file cannot be read.
     fn read(&self, file: &FileRef) -> Result<Vec<u8>, NoSecret>;
+
+    /// The same of a file that may be elsewhere: none if it is not there. Who cannot tell that from
+    /// a file that cannot be read says the latter.
+    ///
+    /// # Errors
+    /// [`NoSecret`] if the file is there and cannot be read.
+    fn find(&self, file: &FileRef) -> Result<Option<Vec<u8>>, NoSecret> {
+        self.read(file).map(Some)
+    }
 }
 
 impl Revealed {

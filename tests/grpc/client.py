@@ -17,6 +17,8 @@ with grpc.insecure_channel(place) as channel:
     seen["initial"] = dict(call.initial_metadata()).get("x-ledger")
     seen["trailing"] = dict(call.trailing_metadata()).get("x-cost")
     seen["metadata"] = ledger.Metadata(pb.WatchRequest(), metadata=(("x-who", "me"), ("x-raw-bin", b"\x00\xff"))).metadata["x-who"]
+    seen["remaining"] = ledger.Metadata(pb.WatchRequest(), timeout=3).remaining_ms
+    seen["unbounded"] = ledger.Metadata(pb.WatchRequest()).has_deadline
     seen["watch"] = [entry.number for entry in ledger.Watch(pb.WatchRequest(count=3))]
     seen["sum"] = ledger.Sum(iter([pb.Entry(number=4), pb.Entry(number=5)])).sum
     seen["chat"] = [entry.number for entry in ledger.Chat(iter([pb.Entry(number=1), pb.Entry(number=2)]))]

@@ -73,7 +73,7 @@ fn a_stored_call_has_what_its_path_brought() {
   - { name: kept, match: { path: \"/kept/{from}\" }, ack: stored, wait: 10s, to: ledger/ledger.v1.Ledger/Transfer }
 outbox: { max_size: 16MiB }
 ";
-    let gateway = in_front_of(&server, "", route);
+    let gateway = in_front_of(&server.written(), route);
     eventually("its outbox is ready", || {
         let metrics = gateway.ask_admin("/metrics");
         metrics.text().contains("gusset_outbox_ready 1").then_some(())

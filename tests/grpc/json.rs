@@ -29,6 +29,16 @@ fn a_request_finds_its_method_by_the_services_own_rules() {
     let expected = json!({ "from": "a", "to": "c", "amountCents": "3", "tags": ["1", "2"] });
     assert_eq!(request, expected);
 
+    // Nested parameters; a verb with a field for the body and one for the answer; a custom method.
+    let answer =
+        gateway.get("/v1/accounts/a/transfers/c?bounds.most=3&bounds.reasons=x&bounds.reasons=y");
+    let bounds = json!({ "most": 3, "reasons": ["x", "y"] });
+    assert_eq!(answer.json()["request"]["bounds"], bounds);
+    let answer = gateway.post("/v1/accounts/a:move?to=b", &[], bounds.to_string());
+    assert_eq!(answer.json(), json!({ "from": "accounts/a", "to": "b", "bounds": bounds }));
+    let answer = gateway.send("MOVE /v1/accounts/a?to=b HTTP/1.1\r\nHost: gateway.test\r\n\r\n");
+    assert_eq!(answer.json()["request"], json!({ "from": "a", "to": "b" }));
+
     assert_eq!(gateway.get("/v1/nothing").status, 404);
     assert_eq!(gateway.post("/v1/accounts/a/entries", &[], "{}").status, 405);
 }
@@ -73,6 +83,7 @@ fn a_status_becomes_a_status_with_its_details() {
         assert_eq!(said["message"], "as asked: café");
         assert_eq!(said["details"][0]["reason"], "ASKED_FOR", "{said}");
         assert_eq!(answer.header("grpc-status"), Some(code.to_string().as_str()));
+        assert_eq!(answer.header("grpc-trailer-x-cost"), Some("7"));
     }
 }
 
@@ -85,6 +96,15 @@ fn headers_become_metadata_and_the_deadline_goes_along() {
     assert_eq!(metadata["x-who"], "me");
     assert_eq!(metadata.get("accept"), None);
     assert_eq!(said["hasDeadline"], true);
+
+    // As the server understands it: what the route gives a call, and by default a try.
+    let remaining = |path: &str| {
+        let said = gateway.post(path, &[], "{}").json();
+        said["remainingMs"].as_str().unwrap().parse::<u32>().unwrap()
+    };
+    let (hurried, default) = (remaining("/hurried"), remaining("/metadata"));
+    assert!((1..=5000).contains(&hurried), "{hurried}");
+    assert!((5001..=10_000).contains(&default), "{default}");
 }
 
 #[test]
@@ -121,9 +141,11 @@ fn descriptors_come_from_files_too_and_what_is_wrong_with_them_is_shown() {
             crate::support::root().display()
         ),
     ] {
-        let more =
-            format!(", descriptors: {descriptors}, json: {{ names: original, enums: numbers }}");
-        let gateway = in_front_of(&server, &more, ROUTES);
+        let ledger = format!(
+            "{}, descriptors: {descriptors}, json: {{ names: original, enums: numbers }}",
+            server.written()
+        );
+        let gateway = in_front_of(&ledger, ROUTES);
         let request = gateway.get("/v1/accounts/a/transfers/c?amountCents=3&kind=1").json();
         let expected = json!({ "from": "a", "to": "c", "amount_cents": "3", "kind": 1 });
         assert_eq!(request["request"], expected);

@@ -3,19 +3,22 @@
 mod bad_input;
 mod checking;
 mod events;
+mod h2;
 mod json;
 mod native;
 mod refreshing;
+mod refusing;
 mod streams;
+mod tonic;
 mod web;
 
 use crate::support::{Gateway, eventually, grpc::Server};
 
-/// A gateway in front of the server. `rest` is written below its upstreams.
-fn in_front_of(server: &Server, more: &str, routes: &str) -> Gateway {
+/// A gateway in front of a ledger, which these fields are written of. `routes` may have
+/// more below them.
+fn in_front_of(ledger: &str, routes: &str) -> Gateway {
     let gateway = Gateway::start(&format!(
-        "upstreams:\n  ledger: {{ kind: grpc, url: {}{more} }}\n  down: {{ kind: grpc, url: http://127.0.0.1:1 }}\nroutes:\n{routes}",
-        server.url()
+        "upstreams:\n  ledger: {{ kind: grpc, {ledger} }}\n  down: {{ kind: grpc, url: http://127.0.0.1:1 }}\nroutes:\n{routes}"
     ));
     eventually("the methods are known", || {
         let ready = gateway.ask_admin("/readyz").json();
@@ -34,6 +37,7 @@ const ROUTES: &str = "
   - { name: down, match: { prefix: /down.Service }, to: down }
   - { name: one, match: { path: \"/move/{from}\" }, to: ledger/ledger.v1.Ledger/Transfer }
   - { name: metadata, match: { path: /metadata }, to: ledger/ledger.v1.Ledger/Metadata }
+  - { name: hurried, match: { path: /hurried }, policy: { timeout: 5s }, to: ledger/ledger.v1.Ledger/Metadata }
   - { name: watch, match: { path: /watch }, to: ledger/ledger.v1.Ledger/Watch }
   - { name: sum, match: { path: /sum }, to: ledger/ledger.v1.Ledger/Sum }
   - { name: chat, match: { path: /chat }, to: ledger/ledger.v1.Ledger/Chat }
@@ -50,6 +54,6 @@ const ROUTES: &str = "
 /// The server and a gateway in front of it; none if there is no server to be had.
 fn both() -> Option<(Server, Gateway)> {
     let server = Server::start()?;
-    let gateway = in_front_of(&server, "", ROUTES);
+    let gateway = in_front_of(&server.written(), ROUTES);
     Some((server, gateway))
 }

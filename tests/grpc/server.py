@@ -51,7 +51,10 @@ class Ledger(rpc.LedgerServicer):
         detail = any_pb2.Any()
         detail.Pack(info)
         status = status_pb2.Status(code=request.code, message="as asked: café", details=[detail])
-        context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+        context.set_trailing_metadata((
+            ("grpc-status-details-bin", status.SerializeToString()),
+            ("x-cost", "7"),
+        ))
         context.abort(grpc.StatusCode(_codes[request.code]), "as asked: café")
 
     def Watch(self, request, context):
@@ -69,6 +72,7 @@ class Ledger(rpc.LedgerServicer):
                 seen.told += 1
         over.set()
         if request.fail:
+            context.set_trailing_metadata((("x-cost", "7"),))
             context.abort(grpc.StatusCode.DATA_LOSS, "the page is torn")
 
     def Sum(self, requests, context):
@@ -78,7 +82,12 @@ class Ledger(rpc.LedgerServicer):
         yield from requests
 
     def Metadata(self, request, context):
-        reply = pb.MetadataReply(has_deadline=context.time_remaining() is not None)
+        left = context.time_remaining()
+        reply = pb.MetadataReply()
+        # Without a deadline it is as far away as a clock goes.
+        if left is not None and left < 1e9:
+            reply.has_deadline = True
+            reply.remaining_ms = int(1000 * left)
         for key, value in context.invocation_metadata():
             reply.metadata[key] = value if isinstance(value, str) else value.hex()
         return reply

@@ -40,6 +40,7 @@ fn a_stream_of_answers_is_lines_events_or_an_array() {
     // One before the first message has a status of its own.
     let answer = gateway.get("/v1/accounts/a/entries?fail=true");
     assert_eq!(answer.status, 502);
+    assert_eq!(answer.header("grpc-trailer-x-cost"), Some("7"));
 }
 
 #[test]

@@ -54,6 +54,11 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// The field that says so of an upstream.
+    pub(crate) fn written(&self) -> String {
+        format!("url: {}", self.url())
+    }
+
     /// The descriptors of its services, as protoc has written them.
     pub(crate) fn descriptors(&self) -> PathBuf {
         self.out.join("ledger.binpb")

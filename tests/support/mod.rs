@@ -18,6 +18,7 @@ pub(crate) mod raw;
 pub(crate) mod shell;
 pub(crate) mod sigv4;
 pub(crate) mod strict;
+pub(crate) mod tonic;
 pub(crate) mod yaml;
 
 use std::{

@@ -1,5 +1,6 @@
 //! Files that need not be given: google/protobuf, google/api and google/rpc.
 
+use std::io;
 use std::sync::LazyLock;
 
 use prost_reflect::DescriptorPool;
@@ -14,7 +15,7 @@ pub(crate) static STANDARD: LazyLock<Plans> = LazyLock::new(|| {
     let well_known = DescriptorPool::global();
     let known = well_known.files().map(|file| file.name().to_owned());
     let names = files.into_iter().map(str::to_owned).chain(known);
-    let pool = compile(names, |_| None).unwrap_or(well_known.clone());
+    let pool = compile(names, |_| Ok(None)).unwrap_or(well_known.clone());
     Plans::new(&pool)
 });
 
@@ -28,7 +29,7 @@ const BUNDLED: [(&str, &str); 4] = [
 /// Compiles files and what they import.
 pub(crate) fn compile<S: AsRef<str>>(
     files: impl IntoIterator<Item = S>,
-    source: impl Fn(&str) -> Option<String> + 'static,
+    source: impl Fn(&str) -> Result<Option<String>, String> + 'static,
 ) -> Result<DescriptorPool, Unusable> {
     let mut compiler =
         protox::Compiler::with_file_resolver(Sources { source, google: GoogleFileResolver::new() });
@@ -47,9 +48,11 @@ struct Sources<F> {
     google: GoogleFileResolver,
 }
 
-impl<F: Fn(&str) -> Option<String>> FileResolver for Sources<F> {
+impl<F: Fn(&str) -> Result<Option<String>, String>> FileResolver for Sources<F> {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
-        if let Some(text) = (self.source)(name) {
+        let found = (self.source)(name)
+            .map_err(|problem| protox::Error::from(io::Error::other(problem)))?;
+        if let Some(text) = found {
             return File::from_source(name, &text);
         }
         match BUNDLED.iter().find(|(known, _)| *known == name) {
@@ -65,7 +68,7 @@ pub(crate) fn descriptor(name: &str) -> Option<Vec<u8>> {
         return Some(file.encode_to_vec());
     }
     BUNDLED.iter().find(|(known, _)| *known == name)?;
-    let pool = compile([name], |_| None).ok()?;
+    let pool = compile([name], |_| Ok(None)).ok()?;
     pool.get_file_by_name(name).map(|file| file.encode_to_vec())
 }
 
@@ -75,6 +78,10 @@ fn told(name: &str, cause: &protox::Error) -> String {
     // An import that is not there has a file that wants it; a file that was asked for has none.
     if cause.is_file_not_found() && cause.file().is_none() {
         return format!("{name}: there is no such file");
+    }
+    // Of a file that cannot be had.
+    if cause.is_io() {
+        return cause.to_string();
     }
     let text = format!("{cause:?}");
     text.lines().next().unwrap_or_default().to_owned()

@@ -154,11 +154,12 @@ impl Descriptors {
         Self::from_set(&set)
     }
 
-    /// Compiles .proto files. `source` gives the text of a file by the name it is imported by;
-    /// those of google/protobuf and google/api are known already.
+    /// Compiles .proto files. `source` gives the text of a file by the name it is imported by, none
+    /// if there is no such file, or why it cannot be had; those of google/protobuf and google/api are
+    /// known already.
     pub fn compile<S: AsRef<str>>(
         files: impl IntoIterator<Item = S>,
-        source: impl Fn(&str) -> Option<String> + 'static,
+        source: impl Fn(&str) -> Result<Option<String>, String> + 'static,
     ) -> Result<Self, Unusable> {
         Ok(Self::new(bundled::compile(files, source)?))
     }

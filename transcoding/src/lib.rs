@@ -27,7 +27,7 @@
 //!     message OrderReply { int64 order_id = 1; }
 //! "#;
 //! let descriptors = Descriptors::compile(["shop.proto"], |name| {
-//!     (name == "shop.proto").then(|| proto.to_owned())
+//!     Ok((name == "shop.proto").then(|| proto.to_owned()))
 //! })?;
 //! let rules = Rules::new(&descriptors, |_| true);
 //! let options = Options::default();

@@ -5,12 +5,14 @@ use std::borrow::Cow;
 use crate::json::{Fault, Json, Result, fault_at};
 use crate::options::{Limits, Options, Unknown};
 use crate::plan::{Field, Form, Kind, Message, MessageId, Plans, Shape};
-use crate::violation::{Place, Violation};
+use crate::violation::Violation;
 use crate::wire::{begin, end, put_bits, put_bytes, put_varint};
 use crate::{base64, scalar, well_known};
+use refused::{not_utf8, violation};
 
 mod collections;
 mod known;
+mod refused;
 
 /// Appends the message that a text says.
 pub(crate) fn message(
@@ -45,10 +47,14 @@ fn whole<'a>(
     out: &'a mut Vec<u8>,
     read: impl FnOnce(&mut Reader<'a>) -> Result<()>,
 ) -> std::result::Result<(), Violation> {
-    let checked = std::str::from_utf8(text).map_err(|cause| {
-        let fault = fault_at(cause.valid_up_to(), "the text is not UTF-8");
-        violation(text, &fault)
-    })?;
+    // What stands before a byte that is not UTF-8 is read all the same, for it tells the field.
+    let (checked, cut) = match std::str::from_utf8(text) {
+        Ok(whole) => (whole, None),
+        Err(cause) => {
+            let at = cause.valid_up_to();
+            (std::str::from_utf8(&text[..at]).unwrap_or_default(), Some(at))
+        }
+    };
     let mut reader = Reader {
         plans,
         json: Json::new(checked),
@@ -60,22 +66,11 @@ fn whole<'a>(
         limits: options.limits,
     };
     let read = read(&mut reader).and_then(|()| reader.json.end());
+    let read = match cut {
+        Some(at) => Err(not_utf8(at, read)),
+        None => read,
+    };
     read.map_err(|fault| violation(text, &fault))
-}
-
-/// Tells a fault by line and column.
-#[cold]
-fn violation(text: &[u8], fault: &Fault) -> Violation {
-    let before = &text[..fault.at.min(text.len())];
-    let line = memchr::memchr_iter(b'\n', before).count() + 1;
-    let start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
-    let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
-    let field = fault.path.iter().rev().map(String::as_str).collect::<String>();
-    Violation {
-        place: Place::Body { line, column },
-        field: field.strip_prefix('.').unwrap_or(&field).to_owned(),
-        problem: fault.problem.to_string(),
-    }
 }
 
 fn member(field: &Field) -> String {

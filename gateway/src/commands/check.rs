@@ -28,7 +28,8 @@ Examples:
                                               lists the routes that anybody may call
 
 Every problem is a line: file:line:column: path: what is wrong; what to write. Exit code 0: it is
-right; 1: it is not; 2: there is nothing to check, or with --live an upstream cannot be reached.";
+right; 1: it is not; 2: there is nothing to check, or with --live an upstream cannot be reached or
+lacks what a route names.";
 
 /// Check a configuration
 #[derive(Debug, clap::Args)]

@@ -34,12 +34,16 @@ pub(crate) fn run(args: &Args) -> Done {
 
 /// What is known of a service's methods, in a few words.
 fn methods(known: &Known) -> String {
-    let said = match &known.from {
+    let mut said = match &known.from {
         Some(from) => format!("{} by {from}", known.methods),
         None => "not known yet".to_owned(),
     };
-    match &known.problem {
-        Some(problem) => format!("{said}; {problem}"),
-        None => said,
+    if let Some(problem) = &known.problem {
+        said = format!("{said}; {problem}");
+    }
+    match known.refused.as_slice() {
+        [] => said,
+        [rule] => format!("{said}; left out: {rule}"),
+        [rule, rest @ ..] => format!("{said}; left out: {rule}, and {} more", rest.len()),
     }
 }

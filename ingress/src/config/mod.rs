@@ -23,7 +23,7 @@ use std::{fmt, sync::Arc};
 
 pub use build::version;
 pub use not_built::KINDS_TO_COME;
-pub use problem::Problem;
+pub use problem::{Problem, did_you_mean};
 pub use schema::schema;
 
 use crate::Table;

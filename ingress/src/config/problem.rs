@@ -75,7 +75,8 @@ pub(super) fn meant<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -
 }
 
 /// "did you mean `x`?", then the list of what there is.
-pub(super) fn did_you_mean<'a>(
+#[must_use]
+pub fn did_you_mean<'a>(
     found: &str,
     what: &str,
     known: impl IntoIterator<Item = &'a str> + Clone,

@@ -54,6 +54,12 @@ impl Loaded {
         Self { descriptors, rules, methods, from }
     }
 
+    /// The methods' names, `package.Service/Method`, as the files have them.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let methods = self.descriptors.services().iter().flat_map(|service| &service.methods);
+        methods.map(|method| method.path.trim_start_matches('/'))
+    }
+
     /// The method with this name, `package.Service/Method`.
     pub(super) fn method(&self, name: &str) -> Option<&Binding> {
         self.methods.get(name)

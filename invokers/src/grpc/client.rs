@@ -99,12 +99,7 @@ impl Client {
     ) -> Result<(SendRequest<Bytes>, Slot), Fault> {
         let failures = place.failures.load(Relaxed);
         let making = timeout_at(deadline.into(), place.making.lock()).await;
-        let _making = making.map_err(|_| {
-            Fault::new(
-                Class::Timeout,
-                "the time for the call was up before there was a connection to the upstream",
-            )
-        })?;
+        let _making = making.map_err(|_| too_late())?;
         if let Some(found) = place.room() {
             return Ok(found);
         }
@@ -162,11 +157,17 @@ pub(super) async fn connect(
             let what = "the upstream does not speak HTTP/2";
             Err(Fault::new(Class::ConnectFailed, what).because(error))
         }
+        Err(_) if until <= ends => Err(too_late()),
         Err(_) => {
             let what = "no HTTP/2 connection to the upstream could be made in time";
             Err(Fault::new(Class::ConnectFailed, what))
         }
     }
+}
+
+fn too_late() -> Fault {
+    let what = "the time for the call was up before there was a connection to the upstream";
+    Fault::new(Class::Timeout, what)
 }
 
 impl Place {

@@ -28,6 +28,13 @@ pub(super) const STREAMS: u32 = 100;
 const STREAM_WINDOW: u32 = 64 << 10;
 /// Room for all of them, so that slow readers never stop the others on their connection.
 const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
+/// Bytes of a frame that is as small as a message of a few fields; many a server sends each message
+/// in a frame of its own.
+const SMALL_FRAME: usize = 16;
+/// What small frames may take beside their bytes, for which h2 counts each as one of 256 bytes: room
+/// for all windows full of them, for where it runs out h2 closes the connection with all that is on
+/// it. It is kept by none but readers that are behind.
+const SMALL_FRAMES: usize = CONNECTION_WINDOW as usize / SMALL_FRAME * 256;
 /// Bytes of one request that wait to be sent.
 const SEND_BYTES: usize = 256 << 10;
 /// What is read of an answer's head, and of its trailers.
@@ -85,6 +92,7 @@ impl Connection {
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .data_frame_budget(SMALL_FRAMES)
             .max_header_list_size(HEAD_BYTES)
             .max_send_buffer_size(SEND_BYTES)
             .handshake::<_, Bytes>(stream)

@@ -119,10 +119,12 @@ mod tests {
             service Events { rpc Take(Nothing) returns (io.cloudevents.v1.CloudEvent); }
             message Nothing {}
         "#;
-        let descriptors = Descriptors::compile(["service.proto"], |name| match name {
-            "service.proto" => Some(SERVICE.to_owned()),
-            "cloudevents.proto" => Some(PROTO.to_owned()),
-            _ => None,
+        let descriptors = Descriptors::compile(["service.proto"], |name| {
+            Ok(match name {
+                "service.proto" => Some(SERVICE.to_owned()),
+                "cloudevents.proto" => Some(PROTO.to_owned()),
+                _ => None,
+            })
         });
         let descriptors = descriptors.unwrap();
         let method = descriptors.method("Events/Take").unwrap();

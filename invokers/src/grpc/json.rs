@@ -214,8 +214,11 @@ pub(super) fn refused(violation: &transcoding::Violation) -> Fault {
 /// Reads the one message of an answer, and its end.
 async fn one(answer: Response<Incoming>, told: &Told, max: usize) -> Result<Reply, Fault> {
     let (head, mut incoming) = answer.into_parts();
-    let (mut headers, mut trailers) = (head.headers, HeaderMap::new());
-    let mut status = Status::read(&headers);
+    let mut headers = head.headers;
+    let (mut status, mut trailers) = match metadata::trailers_only(&mut headers) {
+        Some((status, trailers)) => (Some(status), trailers),
+        None => (None, HeaderMap::new()),
+    };
     let mut reader = Reader::new(max, metadata::is_gzip(&headers));
     let mut message = None;
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut incoming).poll_frame(cx)).await {

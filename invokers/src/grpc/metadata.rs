@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::status::{GRPC_DETAILS, GRPC_MESSAGE, GRPC_STATUS, Status};
+use super::status::Status;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -70,14 +70,24 @@ pub(super) fn is_gzip(headers: &HeaderMap) -> bool {
     headers.get(GRPC_ENCODING).is_some_and(|encoding| encoding == "gzip")
 }
 
+/// Takes the trailers out of a head that is the end of its answer, too ("Trailers-Only"), with the
+/// status that makes it one.
+pub(super) fn trailers_only(headers: &mut HeaderMap) -> Option<(Status, HeaderMap)> {
+    let status = Status::read(headers)?;
+    Some((status, std::mem::take(headers)))
+}
+
+/// Whether an answer's header is of the HTTP message, or gRPC's own.
+fn is_of_reply(name: &HeaderName) -> bool {
+    name.as_str().starts_with("grpc-")
+        || name.as_str().starts_with("content-")
+        || *name == header::TRAILER
+}
+
 /// Makes headers of what an answer began with.
 pub(super) fn reply(headers: &mut HeaderMap) {
-    let own = |name: &HeaderName| {
-        name.as_str().starts_with("grpc-")
-            || name.as_str().starts_with("content-")
-            || *name == header::TRAILER
-    };
-    let foreign: Vec<HeaderName> = headers.keys().filter(|name| own(name)).cloned().collect();
+    let foreign: Vec<HeaderName> =
+        headers.keys().filter(|name| is_of_reply(name)).cloned().collect();
     for name in foreign {
         headers.remove(name);
     }
@@ -87,9 +97,7 @@ pub(super) fn reply(headers: &mut HeaderMap) {
 pub(super) fn trailers(headers: &mut HeaderMap, status: &Status, trailers: &HeaderMap) {
     status.write(headers);
     for (name, value) in trailers {
-        if [&GRPC_STATUS, &GRPC_MESSAGE, &GRPC_DETAILS].contains(&name)
-            || name == header::CONTENT_TYPE
-        {
+        if is_of_reply(name) || name == header::DATE {
             continue;
         }
         if let Ok(name) = HeaderName::try_from(format!("{TRAILER}{name}")) {
@@ -153,6 +161,17 @@ mod tests {
         trailers(&mut all, &status, &headers(&["grpc-status", "x-cost"]));
         let expected = ["date", "grpc-message", "grpc-status", "grpc-trailer-x-cost", "x-answer"];
         assert_eq!(names(&all), expected);
+    }
+
+    #[test]
+    fn a_head_that_is_the_end_has_trailers_alone() {
+        let mut all = headers(&["content-type", "date", "grpc-encoding", "x-cost"]);
+        assert_eq!(trailers_only(&mut all), None);
+        all.insert("grpc-status", HeaderValue::from(5));
+        let (status, rest) = trailers_only(&mut all).unwrap();
+        assert!(all.is_empty());
+        trailers(&mut all, &status, &rest);
+        assert_eq!(names(&all), ["grpc-status", "grpc-trailer-x-cost"]);
     }
 
     #[test]

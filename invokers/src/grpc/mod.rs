@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::list::list;
 pub use self::status::{Code, refuse};
 use self::{
-    catalog::{Catalog, Catalogs},
+    catalog::{Catalog, Catalogs, Loaded},
     client::{Client, Line},
     frame::{Bad, Meter},
     options::Json,
@@ -88,6 +88,8 @@ pub struct Target {
     max_message: usize,
     options: transcoding::Options,
     catalog: Arc<Catalog>,
+    /// What its files say, where they were read to check a configuration by them.
+    read: Option<Arc<Loaded>>,
 }
 
 impl Target {
@@ -133,7 +135,7 @@ impl Target {
             (Ok(service), Ok(max_message)) if wrong.is_empty() => {
                 let options = json.unwrap_or_default().options(max_message);
                 let catalog = catalogs.of(key, source);
-                Ok(Self { service, places, max_message, options, catalog })
+                Ok(Self { service, places, max_message, options, catalog, read: None })
             }
             _ => Err(wrong),
         }
@@ -169,8 +171,20 @@ impl Target {
     ///
     /// # Errors
     /// The field that names the files, and what is wrong with them.
-    pub fn read_descriptors(&self, reader: &Arc<dyn Reveal>) -> Result<(), (&'static str, String)> {
-        self.catalog.read(reader)
+    pub fn read_descriptors(
+        &mut self,
+        reader: &Arc<dyn Reveal>,
+    ) -> Result<(), (&'static str, String)> {
+        self.catalog.read(reader)?;
+        self.read = self.catalog.loaded();
+        Ok(())
+    }
+
+    /// The methods that its files have, by the names that addresses call them by; none where none
+    /// have been read.
+    #[must_use]
+    pub fn methods_read(&self) -> Option<Vec<&str>> {
+        self.read.as_deref().map(|loaded| loaded.names().collect())
     }
 
     /// Has its descriptors kept fresh from now on, by a task of this runtime.

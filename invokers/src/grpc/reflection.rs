@@ -85,6 +85,10 @@ struct Session<'a> {
 impl Session<'_> {
     async fn all(&self) -> Result<Vec<Bytes>, Refusal> {
         let answers = self.call(&[request(LIST_SERVICES, b"")]).await?;
+        if answers.is_empty() {
+            let what = "the server does not list its services";
+            return Err(Fault::new(Class::UpstreamProtocol, what).into());
+        }
         let mut services = BTreeSet::new();
         for answer in &answers {
             let Some(list) = wire::bytes(answer, LIST_SERVICES_RESPONSE) else { continue };
@@ -119,11 +123,34 @@ impl Session<'_> {
         Ok(files.into_values().collect())
     }
 
-    /// Asks all of it at once, and reads the answers to their end.
-    async fn call(&self, requests: &[Vec<u8>]) -> Result<Vec<Bytes>, Refusal> {
+    /// Asks all of it. What a server has not it says in an answer, or as some do by ending the stream
+    /// there; then what comes behind it is asked for again.
+    async fn call(&self, mut requests: &[Vec<u8>]) -> Result<Vec<Bytes>, Refusal> {
+        let mut all = Vec::new();
+        while !requests.is_empty() {
+            let (mut answers, status) = self.exchange(requests).await?;
+            let answered = answers.len();
+            all.append(&mut answers);
+            requests = match status {
+                Status { code: Code::Ok, .. } => break,
+                Status { code: Code::NotFound, .. } => {
+                    requests.get(answered + 1..).unwrap_or_default()
+                }
+                Status { code: Code::Unimplemented, .. } => return Err(Refusal::Unimplemented),
+                status => {
+                    let what = format!("the server refuses reflection: {}", status.message);
+                    return Err(Fault::new(Class::FunctionFailed, what).into());
+                }
+            };
+        }
+        Ok(all)
+    }
+
+    /// Sends requests on one stream, and reads the answers to their end.
+    async fn exchange(&self, requests: &[Vec<u8>]) -> Result<(Vec<Bytes>, Status), Fault> {
         let Room::Free(sender, slot) = self.connection.room() else {
             let what = "the server closed the connection on which it was asked for its descriptors";
-            return Err(Fault::new(Class::ConnectFailed, what).into());
+            return Err(Fault::new(Class::ConnectFailed, what));
         };
         let line = Line { id: EndpointId(0), requests: sender, slot };
         let mut head = Request::new(());
@@ -156,14 +183,7 @@ impl Session<'_> {
                 all.push(message);
             }
         }
-        match status.unwrap_or_else(|| Status::of_http(head.status)) {
-            Status { code: Code::Ok, .. } => Ok(all),
-            Status { code: Code::Unimplemented, .. } => Err(Refusal::Unimplemented),
-            status => {
-                let what = format!("the server refuses reflection: {}", status.message);
-                Err(Fault::new(Class::FunctionFailed, what).into())
-            }
-        }
+        Ok((all, status.unwrap_or_else(|| Status::of_http(head.status))))
     }
 }
 

@@ -127,10 +127,12 @@ fn compile(
     let texts: Arc<Mutex<Vec<Bytes>>> = Arc::default();
     let noted = Arc::clone(&texts);
     let descriptors = Descriptors::compile(names, move |name| {
-        let read = |folder: &PathBuf| reader.read(&FileRef { file: folder.join(name) }).ok();
-        let text = String::from_utf8(folders.iter().find_map(read)?).ok()?;
+        let find = |folder: &PathBuf| reader.find(&FileRef { file: folder.join(name) }).transpose();
+        let Some(found) = folders.iter().find_map(find) else { return Ok(None) };
+        let found = found.map_err(|error| error.to_string())?;
+        let text = String::from_utf8(found).map_err(|_| format!("{name}: is not UTF-8"))?;
         noted.lock().unwrap_or_else(PoisonError::into_inner).push(Bytes::from(text.clone()));
-        Some(text)
+        Ok(Some(text))
     });
     let descriptors = descriptors.map_err(|unusable| unusable.to_string())?;
     let texts = std::mem::take(&mut *texts.lock().unwrap_or_else(PoisonError::into_inner));

@@ -143,10 +143,12 @@ pub(super) async fn stream(
     let (head, incoming) = answer.into_parts();
     let mut headers = head.headers;
     let reader = Reader::new(max, metadata::is_gzip(&headers));
-    let status = Status::read(&headers);
-    let status = match status {
-        None if head.status != StatusCode::OK => Some(Status::of_http(head.status)),
-        status => status,
+    let (status, trailers) = match metadata::trailers_only(&mut headers) {
+        Some((status, trailers)) => (Some(status), trailers),
+        None if head.status != StatusCode::OK => {
+            (Some(Status::of_http(head.status)), HeaderMap::new())
+        }
+        None => (None, HeaderMap::new()),
     };
     metadata::reply(&mut headers);
     let later = Later::default();
@@ -158,12 +160,12 @@ pub(super) async fn stream(
         later: later.clone(),
         first: true,
         ended: status.clone(),
+        trailers,
         broken: false,
         over: false,
         ahead: None,
     };
     if let Some(status) = &status {
-        // The head was the whole answer.
         later.settle(status.verdict(true));
     } else {
         let next = poll_fn(|cx| Poll::Ready(stream.poll_next(cx))).await;
@@ -178,7 +180,7 @@ pub(super) async fn stream(
         if stream.broken {
             return Err(broke(status.message));
         }
-        return Ok(stream.told.failure(&status, true, headers, &HeaderMap::new()));
+        return Ok(stream.told.failure(&status, true, headers, &stream.trailers));
     }
     headers.insert(header::CONTENT_TYPE, form.media());
     if form == Form::Events {
@@ -200,6 +202,8 @@ struct Stream {
     first: bool,
     /// How it ended, once it has.
     ended: Option<Status>,
+    /// What came with the end.
+    trailers: HeaderMap,
     /// The status is not the server's own, for its answer cannot be read to its end.
     broken: bool,
     /// The end has been told.
@@ -249,6 +253,7 @@ impl Stream {
                             Some(status) => self.end(status),
                             None => self.break_off(Status::missing()),
                         }
+                        self.trailers = trailers;
                     }
                 },
                 Some(Err(_)) => {

@@ -161,9 +161,8 @@ fn broken_or_conflicting_descriptors_are_refused_by_file_and_element() {
 #[test]
 fn a_proto_that_does_not_compile_tells_file_line_and_column() {
     let told = |text: &'static str| {
-        Descriptors::compile(["a.proto"], move |name| (name == "a.proto").then(|| text.to_owned()))
-            .unwrap_err()
-            .to_string()
+        let source = move |name: &str| Ok((name == "a.proto").then(|| text.to_owned()));
+        Descriptors::compile(["a.proto"], source).unwrap_err().to_string()
     };
     let syntax = told("syntax = \"proto3\";\nmessage M {\n  strin x = ;\n}");
     assert!(syntax.starts_with("a.proto:3:13"), "{syntax}");
@@ -171,8 +170,13 @@ fn a_proto_that_does_not_compile_tells_file_line_and_column() {
     assert!(name.starts_with("a.proto:3:3") && name.contains("Nope"), "{name}");
     let import = told("syntax = \"proto3\";\nimport \"b.proto\";");
     assert!(import.contains("a.proto") && import.contains("b.proto"), "{import}");
-    let missing = Descriptors::compile(["c.proto"], |_| None).unwrap_err().to_string();
+    let missing = Descriptors::compile(["c.proto"], |_| Ok(None)).unwrap_err().to_string();
     assert_eq!(missing, "c.proto: there is no such file");
+    let locked = Descriptors::compile(["d.proto"], |name| match name {
+        "d.proto" => Ok(Some("import \"e.proto\";".to_owned())),
+        name => Err(format!("{name} is locked away")),
+    });
+    assert_eq!(locked.unwrap_err().to_string(), "e.proto is locked away");
 }
 
 #[test]

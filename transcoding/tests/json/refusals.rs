@@ -135,9 +135,43 @@ fn a_violation_tells_line_column_and_field() {
 
 #[test]
 fn a_body_that_is_not_utf_8_is_refused_where_it_is_not() {
-    let request = Request { body: b"{\"string\":\n\"a\xff\"}", ..Request::default() };
-    let violation = WORLD.binding("Scalars").request(&request, &Options::default()).unwrap_err();
-    assert_eq!(violation.to_string(), "line 2, column 3: the text is not UTF-8");
+    for (message, body, expected) in [
+        (
+            "Scalars",
+            &b"{\"string\":\n\"a\xff\"}"[..],
+            "line 2, column 3, field string: the text is not UTF-8",
+        ),
+        // Half of a letter, an escape before it, and a letter before that.
+        (
+            "Scalars",
+            b"{\"string\":\"\xc3\xa9\\n\xc3\"}",
+            "line 1, column 15, field string: the text is not UTF-8",
+        ),
+        (
+            "Lists",
+            b"{\"trees\":[{},{\"left\":{\"name\":\"\xff\"}}]}",
+            "line 1, column 31, field trees[1].left.name: the text is not UTF-8",
+        ),
+        (
+            "Maps",
+            b"{\"strings\":{\"a\":\"b\xff\"}}",
+            "line 1, column 19, field strings[\"a\"]: the text is not UTF-8",
+        ),
+        ("Scalars", b"{\"int32\":1\xff}", "line 1, column 11: the text is not UTF-8"),
+        ("Scalars", b"{\"a\xff\":1}", "line 1, column 4: the text is not UTF-8"),
+        ("Scalars", b"{}\xff", "line 1, column 3: the text is not UTF-8"),
+        ("Scalars", b"\xff", "line 1, column 1: the text is not UTF-8"),
+        // What is wrong before it comes first.
+        (
+            "Scalars",
+            b"{\"int32\":true,\"string\":\"\xff\"}",
+            "line 1, column 10, field int32: is not a number",
+        ),
+    ] {
+        let request = Request { body, ..Request::default() };
+        let refused = WORLD.binding(message).request(&request, &Options::default());
+        assert_eq!(refused.unwrap_err().to_string(), expected);
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use transcoding::{Binding, Descriptors, Enums, Names, Options, Request, Unknown,
 
 /// Compiles one .proto text.
 pub(crate) fn compiled(proto: &'static str) -> Descriptors {
-    let source = |name: &str| (name == "t.proto").then(|| proto.to_owned());
+    let source = |name: &str| Ok((name == "t.proto").then(|| proto.to_owned()));
     Descriptors::compile(["t.proto"], source).unwrap()
 }
 

@@ -1,6 +1,6 @@
 //! Addresses: the upstream exists, and the function part is what its kind calls a function.
 
-use invokers::Target;
+use invokers::{Target, grpc};
 use schemas::{
     Address, Name, Template,
     template::{Piece, SHORT_MAX, is_token},
@@ -10,6 +10,7 @@ use super::templates::Brings;
 use crate::{
     Upstream,
     config::{
+        problem::did_you_mean,
         spot::{Report, Spot},
         written::LongAddress,
     },
@@ -86,8 +87,12 @@ pub(super) fn check(
             false
         }
         Target::Http(_) => true,
-        Target::Grpc(_)
-        | Target::Lambda(_)
+        Target::Grpc(grpc) => {
+            brings.check(function, spot, report)
+                && name(address, target, spot, report)
+                && method(address, grpc, spot, report)
+        }
+        Target::Lambda(_)
         | Target::OpenFaas(_)
         | Target::Azure(_)
         | Target::Knative(_)
@@ -114,6 +119,19 @@ fn name(address: &Address, target: &Target, spot: &Spot<'_>, report: &mut Report
             false
         }
     }
+}
+
+/// Whether the files that describe a service, where they are read to be checked, have the method.
+fn method(address: &Address, target: &grpc::Target, spot: &Spot<'_>, report: &mut Report) -> bool {
+    let (Some(methods), Some(name)) = (target.methods_read(), address.function.literal()) else {
+        return true;
+    };
+    if name.is_empty() || methods.contains(&name) {
+        return true;
+    }
+    let message = format!("the descriptors of `{}` have no method `{name}`", address.upstream);
+    report.error(spot, message, did_you_mean(name, "methods", methods.iter().copied()));
+    false
 }
 
 /// Whether the function part is made of tokens with dots between them, and each placeholder is a

@@ -96,9 +96,9 @@ fn upstream(
         }
         "grpc" => {
             let build = |name: &Name, written| grpc::Target::build(name, written, &offer.catalogs);
-            let (target, written) = checked(name, spot, report, build)?;
+            let (mut target, written) = checked(name, spot, report, build)?;
             if let Some(files) = &offer.files {
-                descriptors(&target, files, spot, report);
+                descriptors(&mut target, files, spot, report);
             }
             (Target::Grpc(Arc::new(target)), written)
         }
@@ -199,7 +199,7 @@ fn checked<W: DeserializeOwned + Serialize, T>(
 /// Checks the files that a service is described by: what is broken or contradicts itself is refused,
 /// and a rule that is not served is told, for the service may be somebody else's.
 fn descriptors(
-    target: &grpc::Target,
+    target: &mut grpc::Target,
     files: &Arc<dyn Reveal>,
     spot: &Spot<'_>,
     report: &mut Report,

@@ -218,6 +218,41 @@ async fn a_connection_that_nobody_uses_is_closed() {
 }
 
 #[tokio::test]
+async fn a_connection_whose_server_answers_no_ping_is_given_up() {
+    core(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (taken, told) = tokio::sync::oneshot::channel();
+        tokio::task::spawn_local(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut server = h2::server::handshake(stream).await.unwrap();
+            let call = server.accept().await;
+            taken.send(()).unwrap();
+            // Open, and deaf: what is not polled answers nothing.
+            std::future::pending::<()>().await;
+            drop((call, server));
+        });
+        let lane = lane(&[&url]);
+        let calling = async {
+            let began = tokio::time::Instant::now();
+            let fault = lane.call(call("/a.B/C", &[b"hi"])).await.unwrap_err();
+            // A look, and the patience for the ping that it sends.
+            let waited = began.elapsed().as_secs();
+            assert!((50..55).contains(&waited), "{waited}");
+            fault
+        };
+        let passing = async {
+            told.await.unwrap();
+            tokio::time::pause();
+        };
+        let both = async { tokio::join!(calling, passing) };
+        let (fault, ()) = tokio::time::timeout(Duration::from_secs(100), both).await.unwrap();
+        assert_eq!((fault.class, fault.ran), (Class::UpstreamProtocol, Ran::Maybe));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn tls_is_verified_and_has_to_agree_to_http2() {
     core(async {
         let CertifiedKey { cert, signing_key } =

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     super::wire,
-    peer::{Peer, answer, status, trailers_only},
+    peer::{Peer, answer, fed, grpc, status, trailers_only},
     *,
 };
 
@@ -107,6 +107,46 @@ async fn unavailable_has_surely_not_run_unless_a_message_came_before_it() {
             let verdict = reply.later.and_then(|later| later.verdict());
             let verdict = verdict.unwrap_or(reply.verdict);
             assert_eq!(verdict, failed(Class::Unavailable, Ran::Maybe), "{method}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_fails_before_its_first_message_keeps_its_metadata() {
+    core(async {
+        let peer = Peer::serve(9, async |request: http::Request<_>| {
+            let mut last = status("5");
+            last.insert("x-cost", HeaderValue::from_static("7"));
+            let mut response = match request.headers().contains_key("x-opened") {
+                true => {
+                    let (feed, body) = fed();
+                    feed.try_send(http_body::Frame::trailers(last)).unwrap();
+                    grpc(body)
+                }
+                false => {
+                    let mut response = grpc(Body::empty());
+                    response.headers_mut().extend(last);
+                    return response;
+                }
+            };
+            response.headers_mut().insert("x-ledger", HeaderValue::from_static("main"));
+            response
+        })
+        .await;
+        let lane = lane(&peer.url);
+        for method in ["a.B/One", "a.B/Many"] {
+            for opened in [true, false] {
+                let mut sent = json(method);
+                if opened {
+                    sent.head.headers.insert("x-opened", HeaderValue::from_static("1"));
+                }
+                let (reply, ..) = said(&lane, sent).await;
+                let headers = &reply.head.headers;
+                assert_eq!(reply.head.status.as_u16(), 404);
+                assert_eq!(headers["grpc-trailer-x-cost"], "7", "{method} {opened}");
+                assert_eq!(headers.contains_key("x-ledger"), opened);
+            }
         }
     })
     .await;
