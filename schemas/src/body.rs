@@ -2,9 +2,9 @@
 
 use std::{
     error::Error,
-    fmt,
+    fmt, io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -18,8 +18,10 @@ pub struct Body(Inner);
 enum Inner {
     Empty,
     Whole(Bytes),
-    /// From a connection that hyper reads: one of HTTP/2, or one of the control plane.
+    /// From a connection of HTTP/1.1 that hyper reads: one of the control plane.
     Incoming(Incoming),
+    /// From a stream of HTTP/2 that hyper reads.
+    Http2(Incoming),
     Boxed(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>),
 }
 
@@ -71,13 +73,23 @@ impl Body {
         Self(if body.is_end_stream() { Inner::Empty } else { Inner::Incoming(body) })
     }
 
+    /// The body of a request over HTTP/2 that hyper reads.
+    ///
+    /// A stream that its sender resets with `NO_ERROR` ends well for hyper, as the reset of a server
+    /// that has answered does (RFC 9113, section 8.1). Half a request would look like a whole one.
+    #[must_use]
+    pub fn http2(body: Incoming) -> Self {
+        use http_body::Body as _;
+        Self(if body.is_end_stream() { Inner::Empty } else { Inner::Http2(body) })
+    }
+
     /// The bytes, if all of them are here.
     #[must_use]
     pub fn whole(&self) -> Option<Bytes> {
         match &self.0 {
             Inner::Empty => Some(Bytes::new()),
             Inner::Whole(bytes) => Some(bytes.clone()),
-            Inner::Incoming(..) | Inner::Boxed(_) => None,
+            Inner::Incoming(_) | Inner::Http2(_) | Inner::Boxed(_) => None,
         }
     }
 
@@ -147,7 +159,7 @@ impl fmt::Debug for Body {
         match &self.0 {
             Inner::Empty => out.write_str("Body(empty)"),
             Inner::Whole(bytes) => write!(out, "Body({} bytes)", bytes.len()),
-            Inner::Incoming(..) | Inner::Boxed(_) => out.write_str("Body(stream)"),
+            Inner::Incoming(_) | Inner::Http2(_) | Inner::Boxed(_) => out.write_str("Body(stream)"),
         }
     }
 }
@@ -170,6 +182,16 @@ impl http_body::Body for Body {
             Inner::Incoming(body) => {
                 Pin::new(body).poll_frame(cx).map_err(|error| BodyError::Broken(error.into()))
             }
+            Inner::Http2(body) => match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                Some(frame) => {
+                    Poll::Ready(Some(frame.map_err(|error| BodyError::Broken(error.into()))))
+                }
+                None if body.is_end_stream() => Poll::Ready(None),
+                None => {
+                    let error = io::Error::from(io::ErrorKind::UnexpectedEof);
+                    Poll::Ready(Some(Err(BodyError::Broken(error.into()))))
+                }
+            },
             Inner::Boxed(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -178,7 +200,7 @@ impl http_body::Body for Body {
         match &self.0 {
             Inner::Empty => true,
             Inner::Whole(_) => false,
-            Inner::Incoming(body) => body.is_end_stream(),
+            Inner::Incoming(body) | Inner::Http2(body) => body.is_end_stream(),
             Inner::Boxed(body) => body.is_end_stream(),
         }
     }
@@ -187,7 +209,7 @@ impl http_body::Body for Body {
         match &self.0 {
             Inner::Empty => SizeHint::with_exact(0),
             Inner::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Inner::Incoming(body) => body.size_hint(),
+            Inner::Incoming(body) | Inner::Http2(body) => body.size_hint(),
             Inner::Boxed(body) => body.size_hint(),
         }
     }

@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpStream, runtime::Builder};
 
 use super::through;
-use crate::support::{Peer, noise};
+use crate::support::{Gateway, Peer, eventually, noise};
 
 fn block_on<T>(task: impl Future<Output = T>) -> T {
     Builder::new_current_thread().enable_all().build().unwrap().block_on(task)
@@ -69,7 +69,7 @@ fn requests_of_one_connection_run_beside_each_other() {
 #[test]
 fn a_problem_is_told_over_http_2_as_well() {
     let peer = Peer::answering("ok");
-    let gateway = crate::support::Gateway::start(&format!(
+    let gateway = Gateway::start(&format!(
         "upstreams: {{ web: {{ kind: http, url: {} }} }}
 routes: [{{ name: only, match: {{ path: /only }}, to: web }}]
 ",
@@ -82,4 +82,38 @@ routes: [{{ name: only, match: {{ path: /only }}, to: web }}]
     assert_eq!(status, StatusCode::NOT_FOUND);
     let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(problem["code"], "no_route", "{problem}");
+}
+
+#[test]
+fn half_a_request_is_not_stored_however_its_stream_is_reset() {
+    let peer = Peer::answering("x");
+    let gateway = Gateway::start(&format!(
+        "upstreams: {{ web: {{ kind: http, url: {} }} }}\nroutes:\n  - {{ name: in, match: {{ path: \
+         /in }}, to: web, ack: stored }}\n",
+        peer.url()
+    ));
+    eventually("it stores", || (gateway.metric("gusset_outbox_ready") == 1).then_some(()));
+    block_on(async {
+        let socket = TcpStream::connect(gateway.address()).await.unwrap();
+        let (mut send, connection) = h2::client::handshake(socket).await.unwrap();
+        tokio::spawn(connection);
+        let request = || Request::post("http://shop.test/in").body(()).unwrap();
+        for reason in [h2::Reason::NO_ERROR, h2::Reason::CANCEL] {
+            let (answer, mut body) = send.send_request(request(), false).unwrap();
+            body.send_data("half".into(), false).unwrap();
+            // A whole one behind it has been read when it is answered, and so has the half.
+            let (whole, mut rest) = send.send_request(request(), false).unwrap();
+            rest.send_data("whole".into(), true).unwrap();
+            assert_eq!(whole.await.unwrap().status(), StatusCode::ACCEPTED);
+            body.send_reset(reason);
+            assert!(answer.await.is_err());
+        }
+        let (last, mut rest) = send.send_request(request(), false).unwrap();
+        rest.send_data("last".into(), true).unwrap();
+        assert_eq!(last.await.unwrap().status(), StatusCode::ACCEPTED);
+    });
+    eventually("what is whole is delivered", || (peer.seen().len() >= 3).then_some(()));
+    let whole = ["last", "whole"].map(str::to_owned);
+    assert_eq!(peer.bodies(), whole.into());
+    assert_eq!(gateway.metric("gusset_outbox_pending{target=\"web\"}"), 0);
 }

@@ -59,7 +59,7 @@ pub(crate) async fn serve(core: Rc<Core>, socket: TcpStream, peer: Peer, open: O
     let peer = Rc::new(peer);
     if http2 {
         let service = service_fn(move |request: Request<Incoming>| {
-            let request = request.map(Body::incoming);
+            let request = request.map(Body::http2);
             // Boxed, or hyper would move all of it from place to place.
             let served = Box::pin(steps::serve(Rc::clone(&core), Rc::clone(&peer), request, None));
             served.map(Ok::<_, Infallible>)

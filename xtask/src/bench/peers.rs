@@ -49,7 +49,8 @@ pub(crate) struct Lab {
 
 /// What the metadata server of Google Cloud gives: a token that is good until 2100, without its
 /// signature. It says: {"aud":"http://bench","exp":4102444800}.
-const TOKEN: &str = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJhdWQiOiJodHRwOi8vYmVuY2giLCJleHAiOjQxMDI0NDQ4MDB9.";
+const TOKEN: &str =
+    "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJhdWQiOiJodHRwOi8vYmVuY2giLCJleHAiOjQxMDI0NDQ4MDB9.";
 
 const ANSWER: &str = r#"{"ok":true,"id":"0123456789"}"#;
 /// The same as a function of Lambda returns it.
