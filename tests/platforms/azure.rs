@@ -1,9 +1,4 @@
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-};
-
-use super::assert_told_apart;
+use super::{assert_told_apart, go_on, under_load};
 use crate::support::{
     Gateway,
     azure::{HOST_KEY, Host, MASTER_KEY, OWN_KEY, SYSTEM_KEY},
@@ -82,20 +77,7 @@ fn what_the_host_says_is_not_taken_for_the_functions_words() {
 fn a_key_that_changes_under_load_costs_no_call() {
     let host = Host::start();
     let gateway = gateway(&host);
-    let (done, failed) = (AtomicBool::new(false), AtomicBool::new(false));
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                let mut client = gateway.client();
-                while !done.load(Ordering::Relaxed) {
-                    let request =
-                        "POST /call/resize HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1\r\n\r\nx";
-                    if client.round_trip(request).status != 200 {
-                        failed.store(true, Ordering::Relaxed);
-                    }
-                }
-            });
-        }
+    under_load(&gateway, "/call/resize", || {
         for round in 0..5 {
             // The new key is good before it is written, in one step, and the old one until then.
             let key = "k".repeat(10 + round);
@@ -104,12 +86,9 @@ fn a_key_that_changes_under_load_costs_no_call() {
             std::fs::write(gateway.folder().join(new), &key).unwrap();
             std::fs::rename(gateway.folder().join(new), gateway.folder().join(file)).unwrap();
             host.forget_old_keys();
-            let before = host.peer.seen().len();
-            eventually("calls go on", || (host.peer.seen().len() > before + 50).then_some(()));
+            go_on(&host.peer, 50);
         }
-        done.store(true, Ordering::Relaxed);
     });
-    assert!(!failed.load(Ordering::Relaxed), "a call has failed although there was a good key");
 }
 
 #[test]

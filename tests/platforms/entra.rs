@@ -1,9 +1,9 @@
 use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
+use super::{go_on, under_load};
 use crate::support::{
     Gateway,
     entra::{ASSERTION, CLIENT, Entra, HEADER, SCOPE, SECRET, TENANT},
@@ -91,32 +91,15 @@ fn tokens_come_by_what_the_environment_shows() {
 fn tokens_that_are_refused_under_load_cost_no_call() {
     let entra = Entra::start();
     let gateway = gateway(&entra);
-    let (done, failed) = (AtomicBool::new(false), AtomicUsize::new(0));
     let rounds = 3;
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                let mut client = gateway.client();
-                while !done.load(Ordering::Relaxed) {
-                    let request =
-                        "POST /call/echo HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1\r\n\r\nx";
-                    if client.round_trip(request).status != 200 {
-                        failed.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            });
-        }
+    under_load(&gateway, "/call/echo", || {
         for _ in 0..rounds {
             // Long enough for each core to have a token that works.
-            let before = entra.front.seen().len();
-            eventually("calls go on", || (entra.front.seen().len() > before + 200).then_some(()));
+            go_on(&entra.front, 200);
             entra.revoke();
         }
-        let before = entra.front.seen().len();
-        eventually("calls go on", || (entra.front.seen().len() > before + 50).then_some(()));
-        done.store(true, Ordering::Relaxed);
+        go_on(&entra.front, 50);
     });
-    assert_eq!(failed.load(Ordering::Relaxed), 0, "calls have failed");
     let cores = thread::available_parallelism().unwrap().get();
     assert!(entra.minted() <= (rounds + 1) * cores, "{} tokens", entra.minted());
 }

@@ -1,12 +1,11 @@
 use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use super::assert_told_apart;
+use super::{assert_told_apart, go_on, under_load};
 use crate::support::{
     Gateway, eventually,
     gateway::HEAD,
@@ -101,33 +100,16 @@ fn tokens_come_from_the_metadata_server_and_in_the_name_of_another_account() {
 fn tokens_that_are_refused_under_load_cost_no_call_and_one_refresh_each() {
     let cloud = Cloud::start();
     let gateway = gateway(&cloud, KEY);
-    let (done, failed) = (AtomicBool::new(false), AtomicUsize::new(0));
     let rounds = 3;
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                let mut client = gateway.client();
-                while !done.load(Ordering::Relaxed) {
-                    let request =
-                        "POST /call/echo HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1\r\n\r\nx";
-                    if client.round_trip(request).status != 200 {
-                        failed.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            });
-        }
+    under_load(&gateway, "/call/echo", || {
         for _ in 0..rounds {
             // Long enough for each core to have a token that works: a call that was refused is sent
             // again once.
-            let before = cloud.front.seen().len();
-            eventually("calls go on", || (cloud.front.seen().len() > before + 200).then_some(()));
+            go_on(&cloud.front, 200);
             cloud.revoke();
         }
-        let before = cloud.front.seen().len();
-        eventually("calls go on", || (cloud.front.seen().len() > before + 50).then_some(()));
-        done.store(true, Ordering::Relaxed);
+        go_on(&cloud.front, 50);
     });
-    assert_eq!(failed.load(Ordering::Relaxed), 0, "calls have failed");
     let cores = thread::available_parallelism().unwrap().get();
     assert!(cloud.minted() <= (rounds + 1) * cores, "{} tokens", cloud.minted());
 }
