@@ -5,7 +5,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{assert_told_apart, go_on, under_load};
+use super::{assert_told_apart, revoked_under_load};
 use crate::support::{
     Gateway, eventually,
     gateway::HEAD,
@@ -100,18 +100,7 @@ fn tokens_come_from_the_metadata_server_and_in_the_name_of_another_account() {
 fn tokens_that_are_refused_under_load_cost_no_call_and_one_refresh_each() {
     let cloud = Cloud::start();
     let gateway = gateway(&cloud, KEY);
-    let rounds = 3;
-    under_load(&gateway, "/call/echo", || {
-        for _ in 0..rounds {
-            // Long enough for each core to have a token that works: a call that was refused is sent
-            // again once.
-            go_on(&cloud.front, 200);
-            cloud.revoke();
-        }
-        go_on(&cloud.front, 50);
-    });
-    let cores = thread::available_parallelism().unwrap().get();
-    assert!(cloud.minted() <= (rounds + 1) * cores, "{} tokens", cloud.minted());
+    revoked_under_load(&gateway, &cloud.front, || cloud.revoke(), || cloud.minted());
 }
 
 #[test]

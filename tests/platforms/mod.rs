@@ -64,3 +64,26 @@ fn go_on(peer: &Peer, calls: usize) {
     let before = peer.seen().len();
     eventually("calls go on", || (peer.seen().len() > before + calls).then_some(()));
 }
+
+/// Tokens are revoked again and again while functions are called: no call fails, and no core asks for
+/// more than one token each time.
+#[track_caller]
+fn revoked_under_load(
+    gateway: &Gateway,
+    front: &Peer,
+    revoke: impl Fn(),
+    minted: impl Fn() -> usize,
+) {
+    let rounds = 3;
+    under_load(gateway, "/call/echo", || {
+        for _ in 0..rounds {
+            // Long enough for each core to have a token that works: a call that was refused is sent
+            // again once.
+            go_on(front, 200);
+            revoke();
+        }
+        go_on(front, 50);
+    });
+    let cores = thread::available_parallelism().unwrap().get();
+    assert!(minted() <= (rounds + 1) * cores, "{} tokens", minted());
+}

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     Peer,
+    google::parameter,
     peer::{Exchange, Seen},
 };
 
@@ -158,10 +159,4 @@ impl Shared {
 
 fn refusal(why: &str) -> Value {
     json!({"error": "invalid_client", "error_description": why, "error_codes": [7_000_215]})
-}
-
-/// A parameter of a form or of a query.
-fn parameter(form: &str, name: &str) -> Option<String> {
-    let form = form.replace('+', " ");
-    super::google::parameter(&form, name)
 }

@@ -322,22 +322,6 @@ impl Shared {
 
 /// A parameter of a form or of a query.
 pub(crate) fn parameter(form: &str, name: &str) -> Option<String> {
-    let value = form.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
-    let bytes = value.as_bytes();
-    let mut out = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'%' => {
-                let digits = str::from_utf8(&bytes[at + 1..at + 3]).unwrap();
-                out.push(u8::from_str_radix(digits, 16).unwrap());
-                at += 3;
-            }
-            byte => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    Some(String::from_utf8(out).unwrap())
+    let mut all = form_urlencoded::parse(form.as_bytes());
+    all.find_map(|(known, value)| (known == name).then(|| value.into_owned()))
 }

@@ -20,10 +20,7 @@ impl Platform for Host {
             // A function's own 401 says something, and so does that of the authentication before it.
             401 if heard.empty => Said::Refused,
             401 => heard.phrased(&[FORBIDDEN], || Said::Refused),
-            403 if heard.empty || heard.is_page() => Said::Fault(heard.fault(
-                Class::UpstreamAuth,
-                "the function app refuses the gateway: by its networks, or its authentication",
-            )),
+            403 if heard.empty || heard.is_page() => forbidden(heard),
             429 if heard.has("x-function-scaleout") => heard.throttled(),
             500 if heard.empty => {
                 let what = "the function failed, and its host says no more";
@@ -55,10 +52,7 @@ impl Platform for Admin {
         match heard.status.as_u16() {
             202 => Said::Published(Box::new(self.receipt())),
             401 => Said::Refused,
-            403 => fault(
-                Class::UpstreamAuth,
-                "the function app refuses the gateway: by its networks, or its authentication",
-            ),
+            403 => forbidden(heard),
             404 => fault(
                 Class::FunctionNotDeployed,
                 "the function app has no such function, so that nothing was started",
@@ -90,6 +84,11 @@ impl Admin {
             receipt: serde_json::Map::from_iter([function]),
         }
     }
+}
+
+fn forbidden(heard: &Heard<'_>) -> Said {
+    let what = "the function app refuses the gateway: by its networks, or its authentication";
+    Said::Fault(heard.fault(Class::UpstreamAuth, what))
 }
 
 fn down(heard: &Heard<'_>) -> Said {
